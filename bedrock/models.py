@@ -1,0 +1,3 @@
+from bedrock.slots import Slot
+
+__all__ = ["Slot"]

@@ -1,0 +1,34 @@
+"""Periodic work once per slot: any number of schedulers may run, the table decides which one does the work."""
+
+from datetime import datetime, timedelta
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+
+class Slot(models.Model):
+    """One slot of one periodic task that somebody has claimed."""
+
+    task = models.CharField(max_length=100)
+    slot = models.DateTimeField()
+    claimed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "slot"], name="one_claim_a_slot")]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.slot:%Y-%m-%d %H:%M:%S}"
+
+
+def slot_of(now: datetime, every: timedelta) -> datetime:
+    """The start of the slot that `now` lies in; slots are counted from year 1, the same everywhere."""
+    since = now - datetime(1, 1, 1, tzinfo=now.tzinfo)
+    return now - since % every
+
+
+def claim(task: str, *, now: datetime, every: timedelta) -> bool:
+    """True for exactly one caller a slot; forgets this task's slots of more than a day ago."""
+    with transaction.atomic():
+        Slot.objects.filter(task=task, slot__lt=now - timedelta(days=1) - every).delete()
+        _, created = Slot.objects.get_or_create(task=task, slot=slot_of(now, every))
+    return created

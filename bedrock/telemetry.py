@@ -1,0 +1,70 @@
+"""Logging set up once a process: structlog and the standard library through one chain with one redaction point."""
+
+import logging
+import logging.config
+import sys
+from typing import Any
+
+import structlog
+
+from bedrock import redaction
+
+_NOISY = ("celery.redirected", "urllib3", "asyncio", "faker", "kombu", "amqp")
+
+
+def _redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The redaction point: every record of the process passes here last, exception texts included."""
+    return {
+        name: value if name in ("level", "timestamp", "logger") else redaction.redact({name: value})[name]
+        for name, value in event.items()
+        if not name.startswith("_") or name in ("_record", "_from_structlog")
+    }
+
+
+def _shared() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.stdlib.ExtraAdder(),
+    ]
+
+
+def configure(*, level: str, human: bool) -> None:
+    """Send every log record to standard error: one JSON object a line, or coloured text for a person's terminal.
+
+    Args:
+        level: debug, info, warning, error or critical.
+        human: render for a terminal (when standard error is one).
+    """
+    shared = _shared()
+    render: list[Any] = [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
+    if human and sys.stderr.isatty():
+        render = [structlog.processors.format_exc_info, _redact, structlog.dev.ConsoleRenderer()]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "one": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "one"}},
+            "root": {"handlers": ["stderr"], "level": level.upper()},
+            "loggers": {name: {"level": "WARNING"} for name in _NOISY}
+            | {"django.request": {"level": "ERROR"}},  # 4xx stand in the access line already
+        }
+    )
+    logging.raiseExceptions = False  # a log line must never break a request
