@@ -1,0 +1,227 @@
+"""From a request to what its caller may do: people by their memberships, API clients by their keys."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from organizations import audit, keys, limits
+from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
+from organizations.scope import Scope
+
+if TYPE_CHECKING:  # at run time its import reads the very settings that name this module
+    from rest_framework.views import APIView
+
+_READS = frozenset({KeyScope.METRICS_READ.value, KeyScope.ALERTS_READ.value, KeyScope.DASHBOARD_READ.value})
+ROLE_SCOPES: Mapping[str, frozenset[str]] = {
+    Membership.Role.OWNER: frozenset(KeyScope.values),
+    Membership.Role.OPERATOR: _READS | {KeyScope.ALERTS_WRITE.value},
+    Membership.Role.ANALYST: _READS,
+    Membership.Role.EXECUTIVE: frozenset({KeyScope.DASHBOARD_READ.value}),
+}
+_KEY_MEMORY = 0.5  # seconds a looked-up key is believed: a revoked one stops working within 1 s
+_NOBODY_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What one caller may do: `grants` names the permissions (KeyScope values) in each organization."""
+
+    kind: str
+    id: str
+    name: str
+    grants: Mapping[str, frozenset[str]]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    administrator: bool = False
+
+    def may(self, permission: str, organization: str) -> bool:
+        return permission in self.grants.get(organization, ())
+
+    def scope(self, permission: str) -> Scope:
+        return Scope.of(*(slug for slug, granted in self.grants.items() if permission in granted))
+
+    @property
+    def whole_scope(self) -> Scope:
+        """Every organization the caller belongs to, for pages and admin; permissions are checked beside it."""
+        return Scope.of(*self.grants)
+
+    @property
+    def organizations(self) -> list[Organization]:
+        return list(Organization.objects.filter(slug__in=self.grants))
+
+    @property
+    def home(self) -> str | None:
+        """The organization meant when none is named: a person's first, the default for platform people and keys."""
+        if settings.DEFAULT_ORGANIZATION in self.grants and (self.administrator or self.kind == "key"):
+            return str(settings.DEFAULT_ORGANIZATION)
+        return min(self.grants, default=None)
+
+    def choose(self, organization: str | None, permission: str) -> str:
+        """The organization a request is about.
+
+        Raises:
+            NotFound: for one the caller does not belong to, whether it exists or not.
+            PermissionDenied: for one the caller belongs to without this permission.
+        """
+        chosen = organization or self.home
+        if chosen is None or chosen not in self.grants:
+            raise NotFound("No such organization.")
+        if not self.may(permission, chosen):
+            raise PermissionDenied(f"This needs the permission {permission}.")
+        return chosen
+
+
+def of_person(user: User) -> Access:
+    """A signed-in person's access, from their memberships; platform administrators have all of it."""
+    if user.is_superuser:
+        everything = frozenset(KeyScope.values)
+        grants = dict.fromkeys(Organization.objects.values_list("slug", flat=True), everything)
+        return Access(kind="user", id=str(user.pk), name=user.get_username(), grants=grants, administrator=True)
+    with Scope.system("authenticate").enter():
+        roles = dict(Membership.objects.filter(user=user).values_list("organization_id", "role"))
+    grants = {slug: ROLE_SCOPES[role] for slug, role in roles.items()}
+    return Access(kind="user", id=str(user.pk), name=user.get_username(), grants=grants, roles=roles)
+
+
+def _note_caller(access: Access) -> None:
+    """Tell the audit trail and the log who acts in this context."""
+    kind = AuditEvent.Actor.KEY if access.kind == "key" else AuditEvent.Actor.USER
+    audit.origin.set(replace(audit.origin.get(), actor_kind=kind, actor_id=access.id, actor=access.name))
+    structlog.contextvars.bind_contextvars(caller=f"{access.kind}:{access.id}")
+
+
+class _KeyRing:
+    """Keys by prefix, remembered for half a second so that a burst of requests asks the database once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, list[ApiKey]]] = {}
+
+    def find(self, prefix: str) -> list[ApiKey]:
+        known = self._known.get(prefix)
+        if known and time.monotonic() < known[0]:
+            return known[1]
+        with Scope.system("authenticate").enter():
+            found = list(ApiKey.objects.filter(prefix=prefix, revoked_at=None).select_related("organization"))
+            self._touch(found)
+        if len(self._known) > 10_000:
+            self._known.clear()
+        self._known[prefix] = (time.monotonic() + _KEY_MEMORY, found)
+        return found
+
+    @staticmethod
+    def _touch(found: list[ApiKey]) -> None:
+        """Last used, to the minute: at most one write a key and minute."""
+        now = timezone.now()
+        old = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
+        for key in found:
+            if key.last_used_at is None or key.last_used_at < now - timedelta(minutes=1):
+                ApiKey.objects.filter(old, pk=key.pk).update(last_used_at=now.replace(second=0, microsecond=0))
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
+key_ring = _KeyRing()
+
+
+def of_key(text: str) -> Access | None:
+    """The access of an API key, or None when it is malformed, unknown, wrong, expired or revoked."""
+    parsed = keys.parse(text)
+    if parsed is None:
+        return None
+    prefix, secret = parsed
+    found = key_ring.find(prefix)
+    if not found:
+        keys.matches(_NOBODY_DIGEST, secret)  # an unknown key takes as long as a wrong secret
+        return None
+    for key in found:
+        if keys.matches(key.digest, secret) and (key.expires_at is None or timezone.now() < key.expires_at):
+            granted = frozenset(key.scopes)
+            slugs = Organization.objects.values_list("slug", flat=True) if key.platform else [key.organization_id]
+            grants = dict.fromkeys(slugs, granted)
+            return Access(kind="key", id=str(key.id), name=str(key), grants=grants)
+    return None
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer ck_...`; every refusal reads the same."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Access] | None:
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if not header:
+            return None
+        scheme, _, text = header.partition(" ")
+        access = of_key(text.strip()) if scheme.lower() == "bearer" and len(text) < 200 else None
+        if access is None:
+            raise AuthenticationFailed("The API key is unknown, expired or revoked.")
+        _note_caller(access)
+        return AnonymousUser(), access
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="cockpit"'
+
+
+class PersonAuthentication(SessionAuthentication):
+    """A signed-in person's session, with CSRF protection on everything that writes."""
+
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Access] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        access = of_person(found[0])
+        _note_caller(access)
+        return found[0], access
+
+
+def enter_person(user: User) -> Access:
+    """A page's person: their access, noted for the audit trail."""
+    access = of_person(user)
+    _note_caller(access)
+    return access
+
+
+class Granted(BasePermission):
+    """The view's `needs` (a KeyScope value) in at least one organization; `Access.choose` then picks which."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        if not isinstance(request.auth, Access):
+            raise NotAuthenticated
+        needs = getattr(view, "needs", None)
+        if needs is None or any(needs in granted for granted in request.auth.grants.values()):
+            return True
+        raise PermissionDenied(f"This needs the permission {needs}.")
+
+
+class KeyThrottle(BaseThrottle):
+    """RATE_LIMIT_PER_MINUTE requests a minute for each key."""
+
+    def __init__(self) -> None:
+        self._seconds = 0
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        if isinstance(request.auth, Access) and request.auth.kind == "key":
+            self._seconds = limits.hit(f"key:{request.auth.id}", limit=settings.RATE_LIMIT_PER_MINUTE)
+        return self._seconds == 0
+
+    def wait(self) -> float | None:
+        return float(self._seconds) or None
+
+
+def caller(request: Any) -> Access:
+    """The access of an authenticated API request."""
+    access = request.auth
+    if not isinstance(access, Access):
+        raise NotAuthenticated
+    return access

@@ -1,0 +1,368 @@
+"""Django admin, scoped: people see and change only what their memberships allow; every change leaves an audit row."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db import IntegrityError, models, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from organizations import audit, keys
+from organizations.access import enter_person, key_ring
+from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
+from organizations.scope import Scope
+from organizations.site import DATA_READERS, OWNERS, access_of, organizations_of
+
+
+class OrganizationFilter(admin.SimpleListFilter):
+    """The person's own organizations, never a list of all."""
+
+    title = "organization"
+    parameter_name = "organization"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        own = organizations_of(request, DATA_READERS)
+        return list(Organization.objects.filter(slug__in=own).values_list("slug", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(organization=self.value()) if self.value() else queryset
+
+
+class Audited:
+    """Writes admin changes to the audit trail (never to Django's own log), and shows an object's history from it."""
+
+    def organization_of(self, obj: Any) -> str:
+        return str(obj.organization_id)
+
+    def _audit(self, obj: models.Model, action: str, changes: dict[str, Any] | None = None) -> None:
+        audit.record(
+            organization=self.organization_of(obj),
+            action=action,
+            object_type=obj._meta.model_name or "",
+            object_id=str(obj.pk),
+            object_text=str(obj),
+            changes=changes,
+        )
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._audit(obj, "created")
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._audit(obj, "changed", getattr(request, "audited_changes", {}))
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            self._audit(obj, "deleted")
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> list[Any]:
+        """Kept for `log_change`: field -> [before, after], secrets masked by the audit verb."""
+        changes: dict[str, Any] = {}
+        for name in form.changed_data:
+            if "password" in name:
+                changes[name] = ["", "changed"]
+            elif name in form.cleaned_data:
+                changes[name] = [str(form.initial.get(name, ""))[:200], str(form.cleaned_data[name])[:200]]
+        for formset in formsets or []:
+            changes |= {f"added {row}": [] for row in formset.new_objects}
+            changes |= {f"removed {row}": [] for row in formset.deleted_objects}
+            changes |= {f"changed {row}": list(fields) for row, fields in formset.changed_objects}
+        request.audited_changes = changes  # type: ignore[attr-defined]
+        return []
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        obj = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        if obj is None or not self.has_view_permission(request, obj):  # type: ignore[attr-defined]
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        events = AuditEvent.objects.filter(
+            organization=self.organization_of(obj), object_type=obj._meta.model_name, object_id=str(obj.pk)
+        )[:200]
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "title": f"Change history: {obj}",
+            "events": events,
+            "object": obj,
+            "opts": self.opts,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(request, "admin/audit_history.html", context)
+
+
+class ScopedAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The base of every admin over rows of an organization; permissions come from memberships, not from groups."""
+
+    readers = DATA_READERS
+    writers: frozenset[str] = frozenset()
+    organization_field = "organization"
+    list_per_page = 50
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        own = organizations_of(request, self.readers)
+        return super().get_queryset(request).filter(**{f"{self.organization_field}__in": own})
+
+    def _allowed(self, request: HttpRequest, roles: frozenset[str], obj: Any) -> bool:
+        own = organizations_of(request, roles)
+        return bool(own) if obj is None else self.organization_of(obj) in own
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allowed(request, self.readers, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._allowed(request, self.writers, None)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allowed(request, self.writers, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allowed(request, self.writers, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "organization":
+            kwargs["queryset"] = Organization.objects.filter(slug__in=organizations_of(request, self.writers))
+        elif db_field.name == "user":
+            kwargs["queryset"] = people_of(request)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what the page itself offers: its filters, never a field or relation named by hand."""
+        offered: set[str] = set()
+        for entry in self.list_filter:
+            name = entry if isinstance(entry, str) else getattr(entry, "parameter_name", "")
+            offered |= {str(name), f"{name}__exact", f"{name}__isnull"}
+        return lookup in offered
+
+
+def people_of(request: HttpRequest) -> QuerySet[User]:
+    """The people a person may know of: everybody for platform administrators, else those of their organizations."""
+    if access_of(request).administrator:
+        return User.objects.all()
+    return User.objects.filter(memberships__organization__in=organizations_of(request, OWNERS)).distinct()
+
+
+class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean_currency(self) -> str:
+        """The database decides whether the currency may still change: ask it, and take the answer back."""
+        currency = str(self.cleaned_data["currency"])
+        if self.instance.pk and not self.instance._state.adding and currency != self.initial.get("currency"):
+            try:
+                with transaction.atomic():
+                    Organization.objects.filter(pk=self.instance.pk).update(currency=currency)
+                    transaction.set_rollback(True)
+            except IntegrityError:
+                raise forms.ValidationError(
+                    "Inferences are stored in the present currency; it can no longer change."
+                ) from None
+        return currency
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ScopedAdmin):
+    form = OrganizationForm
+    writers = OWNERS
+    organization_field = "slug"
+    list_display = ("name", "slug", "audience", "theme", "timezone", "currency", "raw_days")
+    search_fields = ("slug", "name")
+
+    def organization_of(self, obj: Any) -> str:
+        return str(obj.pk)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access_of(request).administrator
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # its rows, keys and audit trail would go with it
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("slug", "created_at") if obj else ("created_at",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:  # the request's scope was set before this organization was there
+            request.access = enter_person(request.user)  # type: ignore[attr-defined,arg-type]
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        with access_of(request).whole_scope.enter():
+            super().log_addition(request, obj, message)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ScopedAdmin):
+    readers = writers = OWNERS
+    list_display = ("user", "organization", "role", "created_at")
+    list_filter = (OrganizationFilter, "role")
+    list_select_related = ("user", "organization")
+    search_fields = ("user__username", "user__email")
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 0
+
+    def get_min_num(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return (
+            0 if access_of(request).administrator or obj else 1
+        )  # a person of no organization could not be found again
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, validate_min=not access_of(request).administrator, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(organization__in=organizations_of(request, OWNERS))
+
+    def _may(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(organizations_of(request, OWNERS))
+
+    has_view_permission = has_add_permission = has_change_permission = has_delete_permission = _may
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "organization":
+            kwargs["queryset"] = Organization.objects.filter(slug__in=organizations_of(request, OWNERS))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+@admin.register(User)
+class PersonAdmin(Audited, DjangoUserAdmin):  # type: ignore[type-arg]
+    """People: all of them for platform administrators, those of their organizations for owners."""
+
+    inlines = (MembershipInline,)
+    list_display = ("username", "email", "is_active", "last_login")
+    list_filter = ("is_active",)
+    search_fields = ("username", "email", "first_name", "last_name")
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email", "is_active")}),
+        ("Seen", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    def organization_of(self, obj: Any) -> str:
+        return obj.memberships.values_list("organization_id", flat=True).first() or "shared"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        if obj and access_of(request).administrator:
+            return (*found, ("Platform", {"fields": ("is_superuser",)}))
+        return found
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(pk__in=people_of(request).values("pk"))
+
+    def _may_change(self, request: HttpRequest, obj: Any) -> bool:
+        """An owner may change a person only when nobody else's organization is concerned."""
+        if access_of(request).administrator:
+            return True
+        own = set(organizations_of(request, OWNERS))
+        if obj is None or not own:
+            return bool(own)
+        with Scope.system("whose person is this").enter():
+            theirs = set(obj.memberships.values_list("organization_id", flat=True))
+        return bool(theirs) and theirs <= own and not obj.is_superuser
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(organizations_of(request, OWNERS)) and (
+            obj is None or people_of(request).filter(pk=obj.pk).exists()
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(organizations_of(request, OWNERS))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_change(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and self._may_change(request, obj) and obj.pk != request.user.pk
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return (MembershipInline,)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup == "is_active__exact"
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(choices=KeyScope.choices, widget=forms.CheckboxSelectMultiple)
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or self.cleaned_data
+        organization, chosen = found.get("organization"), set(found.get("scopes", ()))
+        if (
+            found.get("platform")
+            and organization
+            and (organization.pk != "shared" or not chosen <= keys.PLATFORM_SCOPES)
+        ):
+            raise forms.ValidationError("A platform key belongs to shared and may only read metrics and dashboards.")
+        if found.get("expires_at") and found["expires_at"] <= timezone.now():
+            raise forms.ValidationError({"expires_at": "Must lie in the future."})
+        return found
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ScopedAdmin):
+    form = ApiKeyForm
+    readers = writers = OWNERS
+    list_display = ("name", "organization", "prefix", "scopes", "state", "last_used_at", "expires_at", "created_by")
+    list_filter = (OrganizationFilter,)
+    list_select_related = ("organization",)
+    search_fields = ("name", "prefix")
+    actions = ["revoke"]
+
+    @admin.display(description="state")
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at:
+            return "revoked"
+        return "expired" if key.expires_at and key.expires_at <= timezone.now() else "active"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj:
+            return ("name", "organization", "prefix", "scopes", "platform", "created_at", "created_by", "expires_at",
+                    "last_used_at", "revoked_at")  # fmt: skip
+        platform = ("platform",) if access_of(request).administrator else ()
+        return ("organization", "name", "scopes", *platform, "expires_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and super().has_change_permission(request)  # a key is made and revoked, never edited
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # revoked keys stay readable in the audit trail
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        stored, text = keys.create_key(
+            organization=obj.organization_id,
+            name=obj.name,
+            scopes=form.cleaned_data["scopes"],
+            created_by=request.user.get_username(),
+            expires_at=obj.expires_at,
+            platform=obj.platform and access_of(request).administrator,
+        )
+        obj.pk = stored.pk
+        obj._state.adding = False
+        messages.warning(request, f"The new key, shown only this once: {text}")
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        """create_key has written its own audit row."""
+
+    @admin.action(description="Revoke the selected keys", permissions=["add"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        now = timezone.now()
+        for key in queryset.filter(revoked_at=None):
+            ApiKey.objects.filter(pk=key.pk).update(revoked_at=now)
+            self._audit(key, "revoked")
+        transaction.on_commit(key_ring.forget)
+        messages.success(request, "Revoked; the keys stop working within a second.")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ScopedAdmin):
+    list_display = ("at", "actor", "action", "object_type", "object_text", "organization", "address")
+    list_filter = (OrganizationFilter, "actor_kind")
+    search_fields = ("actor", "action", "object_text", "request_id")
+    list_select_related = ("organization",)

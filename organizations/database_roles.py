@@ -1,0 +1,57 @@
+"""The three database roles and what each may do: the SQL an administrator runs once, the grants of each migrate."""
+
+from collections.abc import Iterable
+
+OWNER, APP, INGEST = "cockpit_owner", "cockpit_app", "cockpit_ingest"
+
+
+def roles_sql(database: str) -> str:
+    """SQL that makes the roles and their rights on the database; running it again changes nothing.
+
+    cockpit_owner owns the tables (migrations, partitions). cockpit_app is everything else: bound by every policy.
+    cockpit_ingest bypasses policies for COPY alone, cannot log in, and is taken on by cockpit_app only by name.
+    Passwords are the administrator's own step: ALTER ROLE ... PASSWORD.
+    """
+    create = "\n".join(
+        f"""DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} {options}; END IF;
+END $$;"""
+        for role, options in ((OWNER, "LOGIN"), (APP, "LOGIN"), (INGEST, "NOLOGIN BYPASSRLS"))
+    )
+    return f"""{create}
+GRANT {INGEST} TO {APP} WITH INHERIT FALSE, SET TRUE;
+GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {OWNER}, {APP};
+ALTER DATABASE {database} OWNER TO {OWNER};
+"""
+
+
+# Tables that the application may not change at will: everything else gets the four verbs.
+_NARROW = {
+    "organizations_auditevent": "SELECT, INSERT",
+    "django_migrations": "SELECT",
+    "django_content_type": "SELECT",
+    "auth_permission": "SELECT",
+}
+# What append does as cockpit_ingest, and nothing more.
+_INGEST = {
+    "monitoring_inference": "INSERT",
+    "monitoring_rollup_delta": "INSERT",
+    "monitoring_idempotency_key": "SELECT, INSERT",
+    "monitoring_seen_name": "SELECT, INSERT",
+    "organizations_organization": "SELECT",
+}
+
+
+def grants_sql(tables: Iterable[str], *, ingest: bool) -> str:
+    """The grants on `tables` (base tables, never partitions), for cockpit_app and, when it exists, cockpit_ingest."""
+    lines = [f"GRANT USAGE ON SCHEMA public TO {APP};"]
+    if ingest:
+        lines.append(f"GRANT USAGE ON SCHEMA public TO {INGEST};")
+    for table in sorted(tables):
+        lines.append(f"REVOKE ALL ON {table} FROM {APP};")
+        lines.append(f"GRANT {_NARROW.get(table, 'SELECT, INSERT, UPDATE, DELETE')} ON {table} TO {APP};")
+        if ingest and table in _INGEST:
+            lines.append(f"GRANT {_INGEST[table]} ON {table} TO {INGEST};")
+        if table == "monitoring_rollup_delta":
+            lines.append(f"GRANT MAINTAIN ON {table} TO {APP};")  # the folder vacuums what it empties
+    return "\n".join(lines)

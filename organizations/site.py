@@ -1,0 +1,46 @@
+"""The admin site itself: who may enter it, and in which organizations a person holds which role."""
+
+from collections.abc import Iterable
+
+from django.contrib.admin.sites import AdminSite
+from django.http import HttpRequest
+
+from organizations.access import Access, enter_person
+from organizations.logins import SignInForm
+from organizations.models import Membership, User
+
+Role = Membership.Role
+DATA_READERS = frozenset({Role.OWNER.value, Role.OPERATOR.value, Role.ANALYST.value})
+OWNERS = frozenset({Role.OWNER.value})
+
+
+def access_of(request: HttpRequest) -> Access:
+    """The signed-in person's access, looked up once a request."""
+    found = getattr(request, "access", None)
+    if not isinstance(found, Access):
+        assert isinstance(request.user, User)
+        found = enter_person(request.user)
+        request.access = found  # type: ignore[attr-defined]
+    return found
+
+
+def organizations_of(request: HttpRequest, roles: Iterable[str]) -> list[str]:
+    """The organizations in which the person has one of the roles; all of them for platform administrators."""
+    access = access_of(request)
+    if access.administrator:
+        return list(access.grants)
+    return [slug for slug, role in access.roles.items() if role in set(roles)]
+
+
+class CockpitAdminSite(AdminSite):
+    """Open to platform administrators and to members who work with data; executives have the pages."""
+
+    site_header = "AI Development Cockpit"
+    site_title = "Cockpit admin"
+    index_title = "Administration"
+    login_form = SignInForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return (
+            request.user.is_active and request.user.is_authenticated and bool(organizations_of(request, DATA_READERS))
+        )
