@@ -1,0 +1,134 @@
+"""POST /api/monitoring/dashboard/inference: one inference, an array of them, or NDJSON."""
+
+import re
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from bedrock import identifiers, parameters
+from monitoring import serializers
+from monitoring.errors import BadItems, KeyConflict, TooLarge
+from monitoring.ingest import Fault, Faults, Item, record_inferences
+from monitoring.store.base import Stored
+from organizations.access import caller
+from organizations.models import KeyScope
+
+_NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_HEADER_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_encode = msgspec.json.Encoder().encode
+
+
+class InferenceView(APIView):
+    """Records inferences; answers after the commit."""
+
+    needs = KeyScope.INGEST_WRITE.value
+
+    def post(self, request: Request) -> HttpResponse:
+        access = caller(request)
+        named = parameters.read(request.query_params, {"organization"})
+        organization = access.choose(named.get("organization"), self.needs)
+        header = _header_key(request)
+        body, lines = _body(request)
+        single = not lines and body.lstrip(b" \t\r\n")[:1] != b"["
+        items: list[Item | Faults]
+        if lines:
+            items = serializers.read_lines(body)
+        else:
+            items = [serializers.read_one(body)] if single else serializers.read_array(body)
+        if not items:
+            raise BadItems("There is no inference in the body.")
+        if header and any(isinstance(item, Item) and item.idempotency_key for item in items):
+            raise BadItems("Send the Idempotency-Key header or idempotencyKey fields, not both.")
+        results = record_inferences(
+            scope=access.scope(self.needs),
+            organization=organization,
+            items=items,
+            now=timezone.now(),
+            backfill=access.may(KeyScope.INGEST_BACKFILL, organization),
+            batch_key=header,
+        )
+        if single:
+            return _one_answer(results[0], organization, replay=header is not None)
+        return _batch_answer(results, replay=header is not None)
+
+
+def _header_key(request: Request) -> str | None:
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not _HEADER_KEY.fullmatch(key):
+        raise BadItems("The header Idempotency-Key must be 1 to 200 visible ASCII characters.")
+    return key
+
+
+def _body(request: Request) -> tuple[bytes, bool]:
+    """The plain body, and whether it is NDJSON; read up to its limit and no further."""
+    kind, _, rest = request.META.get("CONTENT_TYPE", "").partition(";")
+    kind = kind.strip().lower()
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", rest, re.IGNORECASE)
+    if kind not in ("application/json", *_NDJSON):
+        raise UnsupportedMediaType(kind, "Send application/json, or application/x-ndjson with one object a line.")
+    if charset and charset[1].lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType(charset[1], "Only the charset utf-8 is read.")
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnsupportedMediaType(encoding, "Only the content encoding gzip is read.")
+    limit = serializers.MAX_WIRE
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    body = b"" if announced.isdigit() and int(announced) > limit else request._request.read(limit + 1)
+    if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+        raise TooLarge(f"At most {limit // 1024 // 1024} MiB a request.")
+    return (serializers.inflate(body) if encoding == "gzip" else body), kind in _NDJSON
+
+
+def _json(status: int, content: Any, *, replayed: bool = False) -> HttpResponse:
+    response = HttpResponse(_encode(content), status=status, content_type="application/json")
+    if replayed:
+        response["Idempotent-Replay"] = "true"
+    return response
+
+
+def _told(faults: list[Fault]) -> list[dict[str, str]]:
+    return [msgspec.to_builtins(fault) for fault in faults]
+
+
+def _one_answer(result: Stored | Faults, organization: str, *, replay: bool) -> HttpResponse:
+    if isinstance(result, list):
+        if any(fault.code == "not-found" for fault in result):
+            raise NotFound("No such organization.")
+        raise BadItems("The inference is not valid.", _told(result))
+    if result.outcome == "conflict":
+        raise KeyConflict("This idempotency key was used before, for an inference with other content.")
+    moment = identifiers.moment_of(identifiers.parse(result.id))
+    content = {"id": result.id, "organization": organization, "occurredAt": identifiers.text_of(moment)}
+    repeated = result.outcome == "duplicate"
+    if repeated and not replay:
+        return _json(200, {**content, "duplicate": True})
+    return _json(201, content, replayed=repeated)
+
+
+def _batch_answer(results: list[Stored | Faults], *, replay: bool) -> HttpResponse:
+    """201 when nothing was refused, 400 when everything was, 207 between; a replayed batch reads as the first time."""
+    rows: list[dict[str, Any]] = []
+    counts = {"stored": 0, "duplicates": 0, "rejected": 0}
+    replayed = False
+    for index, result in enumerate(results):
+        if isinstance(result, list):
+            rows.append({"index": index, "status": "rejected", "errors": _told(result)})
+            counts["rejected"] += 1
+        elif result.outcome == "conflict":
+            fault = Fault("/idempotencyKey", "conflict", "was used before, for an inference with other content")
+            rows.append({"index": index, "status": "rejected", "errors": _told([fault])})
+            counts["rejected"] += 1
+        elif result.outcome == "duplicate" and not replay:
+            rows.append({"index": index, "status": "duplicate", "id": result.id, "duplicate": True})
+            counts["duplicates"] += 1
+        else:
+            replayed |= result.outcome == "duplicate"
+            rows.append({"index": index, "status": "stored", "id": result.id})
+            counts["stored"] += 1
+    status = 201 if not counts["rejected"] else 400 if counts["rejected"] == len(results) else 207
+    return _json(status, {**counts, "results": rows}, replayed=replayed)

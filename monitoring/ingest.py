@@ -1,0 +1,219 @@
+"""The only way in: inferences checked against their limits and handed to the store, everything or item by item."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.conf import settings
+from msgspec import Meta
+
+from bedrock import identifiers, text
+from monitoring.store import current_store
+from monitoring.store.base import Inference, Stored
+from organizations.scope import Scope
+
+OLDEST, NEWEST = timedelta(days=7), timedelta(minutes=10)
+BACKFILL_SINCE = datetime(2000, 1, 1, tzinfo=UTC)
+MONEY_BELOW = Decimal(10) ** 9
+MONEY_DECIMALS = 30  # a double written out in full, however small the amount
+MAX_TAGS = 32
+
+Status = Literal["success", "error", "timeout", "cancelled", "rate_limited"]
+Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Milliseconds = Annotated[float, Meta(ge=0, le=86_400_000)]
+Reference = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+Name = Annotated[str, Meta(max_length=100)]
+
+
+class Item(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One inference as it is sent. Durations in milliseconds, money in the organization's currency."""
+
+    model_name: Annotated[str, Meta(min_length=1, max_length=200)]
+    duration_ms: Milliseconds
+    cost: Decimal | None = None
+    revenue: Decimal | None = None
+    organization: str | None = None
+    provider: Name | None = None
+    endpoint_id: Annotated[str, Meta(max_length=200)] | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+    time_to_first_token_ms: Milliseconds | None = None
+    status: Status = "success"
+    error_type: Name | None = None
+    attempt: Annotated[int, Meta(ge=1, le=1000)] = 1
+    user_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    trace_id: Reference | None = None
+    span_id: Reference | None = None
+    occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
+    estimated: bool = False
+    source: Literal["live", "replay", "demo"] = "live"
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    tags: dict[str, str | int | float | bool] | None = None
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong with one field; `pointer` is a JSON pointer into the item, message names the limit."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+Faults = list[Fault]
+_content = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+def _money_fault(field: str, amount: Decimal) -> Fault | None:
+    if not amount.is_finite():
+        return Fault(field, "not-finite", "must be a finite number")
+    if amount < 0:
+        return Fault(field, "negative", "must not be negative")
+    if amount >= MONEY_BELOW:
+        return Fault(field, "too-large", f"must be below {MONEY_BELOW}")
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MONEY_DECIMALS:
+        return Fault(field, "too-precise", f"must have at most {MONEY_DECIMALS} decimals")
+    return None
+
+
+def _tag_faults(tags: Mapping[str, Any]) -> Faults:
+    if len(tags) > MAX_TAGS:
+        return [Fault("/tags", "too-many", f"must hold at most {MAX_TAGS} tags")]
+    faults = []
+    for name, value in tags.items():
+        pointer = f"/tags/{name[:64]}"
+        problem = text.text_problem(name, 64) or (text.text_problem(value, 256) if isinstance(value, str) else None)
+        if isinstance(value, int | float) and not -(2**53) <= value <= 2**53:
+            problem = "must lie within 2^53 of 0"
+        if problem:
+            faults.append(Fault(pointer, "invalid", problem))
+    return faults
+
+
+def text_faults(item: Item) -> Faults:
+    """Control characters in the item's texts; only JSON escapes can bring them, so most batches need no look."""
+    named = (
+        ("/modelName", item.model_name), ("/provider", item.provider), ("/endpointId", item.endpoint_id),
+        ("/errorType", item.error_type), ("/userId", item.user_id), ("/idempotencyKey", item.idempotency_key),
+        ("/organization", item.organization),
+    )  # fmt: skip
+    return [
+        Fault(pointer, "invalid", problem)
+        for pointer, value in named
+        if value and (problem := text.text_problem(value, 200))
+    ]
+
+
+def faults_of(item: Item, organization: str, now: datetime, *, backfill: bool) -> Faults:
+    """What is wrong with an item whose types are right already."""
+    faults: Faults = []
+    if item.organization is not None and item.organization != organization:
+        faults.append(Fault("/organization", "not-found", "no such organization"))
+    if item.model_name.isspace():
+        faults.append(Fault("/modelName", "blank", "must not be blank"))
+    for pointer, amount in (("/cost", item.cost), ("/revenue", item.revenue)):
+        if amount is not None and (fault := _money_fault(pointer, amount)):
+            faults.append(fault)
+    if item.occurred_at is not None:
+        if item.occurred_at > now + NEWEST:
+            faults.append(Fault("/occurredAt", "too-new", "must be at most 10 minutes ahead"))
+        elif backfill and item.occurred_at < BACKFILL_SINCE:
+            faults.append(Fault("/occurredAt", "too-old", "must not lie before the year 2000"))
+        elif not backfill and item.occurred_at < now - OLDEST:
+            faults.append(
+                Fault("/occurredAt", "too-old", "must be at most 7 days back (older: a key with ingest:backfill)")
+            )
+    if item.tags:
+        faults += _tag_faults(item.tags)
+    return faults
+
+
+def user_hash(organization: str, user: str) -> str:
+    """A person's name as a keyed hash: equal within an organization, meaningless across, not to be turned back."""
+    key = hashlib.sha256(f"{organization}:{settings.KEY_PEPPER[0]}".encode()).digest()
+    return hashlib.blake2b(user.encode(), digest_size=16, key=key).hexdigest()
+
+
+def _key_hash(key: str) -> bytes:
+    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+
+
+def _content_hash(item: Item) -> bytes:
+    """Equal for equal content: spelling of numbers, order of fields and the key itself left out."""
+    plain = msgspec.structs.asdict(item) | {"idempotency_key": None}
+    for name in ("cost", "revenue"):
+        plain[name] = plain[name] if plain[name] is None else f"{plain[name].normalize():f}"
+    return hashlib.blake2b(_content.encode(plain), digest_size=16).digest()
+
+
+def _inference(item: Item, organization: str, now_ms: int, key: str | None) -> Inference:
+    occurred_ms = now_ms if item.occurred_at is None else identifiers.milliseconds(item.occurred_at)
+    ttft = item.time_to_first_token_ms
+    return Inference(
+        organization=organization,
+        occurred_ms=occurred_ms,
+        model=item.model_name,
+        provider=item.provider or "",
+        endpoint=item.endpoint_id or "",
+        status=item.status,
+        error_type=item.error_type or "",
+        attempt=item.attempt,
+        estimated=item.estimated,
+        source=item.source,
+        duration_us=round(item.duration_ms * 1000),
+        ttft_us=None if ttft is None else round(ttft * 1000),
+        input_tokens=item.input_tokens,
+        output_tokens=item.output_tokens,
+        cache_read_tokens=item.cache_read_tokens,
+        cache_write_tokens=item.cache_write_tokens,
+        reasoning_tokens=item.reasoning_tokens,
+        cost=item.cost,
+        revenue=item.revenue,
+        user_hash=None if item.user_id is None else user_hash(organization, item.user_id),
+        trace_id=item.trace_id,
+        span_id=item.span_id,
+        tags=item.tags,
+        key=None if key is None else _key_hash(key),
+        content=None if key is None else _content_hash(item),
+    )
+
+
+def record_inferences(
+    *,
+    scope: Scope,
+    organization: str,
+    items: Sequence[Item | Faults],
+    now: datetime,
+    backfill: bool = False,
+    batch_key: str | None = None,
+) -> list[Stored | Faults]:
+    """Store what is right, durably and in one transaction; tell what is wrong with the rest.
+
+    Args:
+        items: inferences, or the faults already found in reading them (handed through).
+        backfill: older than seven days is allowed.
+        batch_key: gives item i the idempotency key `<batch_key>:<i>`.
+
+    Returns:
+        For every item, in order: what became of it, or its faults.
+    """
+    results: list[Stored | Faults] = []
+    good: list[Inference] = []
+    places: list[int] = []
+    now_ms = identifiers.milliseconds(now)
+    for position, item in enumerate(items):
+        faults = item if isinstance(item, list) else faults_of(item, organization, now, backfill=backfill)
+        results.append(faults)
+        if not faults and not isinstance(item, list):
+            key = item.idempotency_key if batch_key is None else f"{batch_key}:{position}"
+            good.append(_inference(item, organization, now_ms, key))
+            places.append(position)
+    for place, stored in zip(places, current_store().append(scope, good, now=now), strict=True):
+        results[place] = stored
+    return results

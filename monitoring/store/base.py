@@ -1,0 +1,171 @@
+"""The Store protocol, and the frozen values that cross it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from bedrock import money
+from monitoring import histogram
+from organizations.scope import Scope
+
+Outcome = Literal["stored", "duplicate", "conflict"]
+Dimension = Literal["organization_id", "model", "provider", "endpoint", "status", "error_type", "source"]
+
+
+class Inference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One model call, validated. Times in milliseconds since 1970 UTC, durations in whole microseconds.
+
+    "" stands for a name that was not given, None for a number that is not known. `key` and `content` are the 16-byte
+    idempotency key and the hash of what was sent with it, or None for an inference that carries no key.
+    """
+
+    organization: str
+    occurred_ms: int
+    model: str
+    provider: str
+    endpoint: str
+    status: str
+    error_type: str
+    attempt: int
+    estimated: bool
+    source: str
+    duration_us: int
+    ttft_us: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cost: Decimal | None
+    revenue: Decimal | None
+    user_hash: str | None
+    trace_id: str | None
+    span_id: str | None
+    tags: Mapping[str, Any] | None
+    key: bytes | None = None
+    content: bytes | None = None
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """What became of one inference: its public id (of the first one, for a duplicate), and how."""
+
+    id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Inferences of [start, end) grouped by dimensions; both ends fall on whole minutes.
+
+    `sources` and `statuses` keep only those named; None keeps all.
+    """
+
+    start: datetime
+    end: datetime
+    by: tuple[Dimension, ...] = ()
+    sources: tuple[str, ...] | None = None
+    statuses: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Inferences of one group added up; money is None when none was known."""
+
+    inferences: int = 0
+    errors: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = None
+    unpriced: int = 0
+    revenue: Decimal | None = None
+    with_revenue: int = 0
+    duration_us: int = 0
+    ttft_us: int = 0
+    with_ttft: int = 0
+    durations: tuple[int, ...] = (0,) * histogram.BUCKETS
+
+    def quantile_ms(self, q: float) -> float | None:
+        return histogram.quantile_ms(self.durations, q)
+
+    def __add__(self, other: "Summary") -> "Summary":
+        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        for name in ("cost", "revenue"):
+            added[name] = money.add(getattr(self, name), getattr(other, name))
+        buckets = zip(self.durations, other.durations, strict=True)
+        return Summary(**added, durations=tuple(mine + theirs for mine, theirs in buckets))
+
+
+_COUNTS = tuple(name for name in Summary.__slots__ if name not in ("cost", "revenue", "durations"))
+
+
+Groups = Mapping[tuple[str, ...], Summary]
+# Group -> (start of the step, summary), in order of time; steps without inferences are left out.
+SteppedGroups = Mapping[tuple[str, ...], Sequence[tuple[datetime, Summary]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One stored inference, for people to read."""
+
+    id: str
+    organization: str
+    occurred_at: datetime
+    model_name: str
+    provider: str
+    endpoint_id: str
+    status: str
+    error_type: str
+    duration_ms: float
+    ttft_ms: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: Decimal | None
+    estimated: bool
+    source: str
+
+
+class OutOfScope(Exception):
+    """A row of an organization that the entered scope does not hold."""
+
+
+class PartitionMissing(Exception):
+    """No partition takes a row of that day yet; `prepare` makes it, and the sender may try again."""
+
+
+class Store(Protocol):
+    """Where inferences are kept and added up; every verb takes batches."""
+
+    def append(self, scope: Scope, inferences: Sequence[Inference], *, now: datetime) -> list[Stored]:
+        """Store all of them durably in one transaction, or none; duplicates and conflicts by key store nothing.
+
+        Raises:
+            OutOfScope: for an organization outside `scope`.
+            PartitionMissing: when a day has no partition.
+        """
+
+    def totals(self, scope: Scope, queries: Sequence[Query]) -> list[Groups]:
+        """Each query's groups, never staler than the last committed append."""
+
+    def series(self, scope: Scope, queries: Sequence[Query], *, step_seconds: int) -> list[SteppedGroups]:
+        """Each query's groups by steps of `step_seconds`, counted from 1970 UTC."""
+
+    def latest(self, scope: Scope, organization: str, *, limit: int, sources: Sequence[str] | None = None,
+               before: datetime | None = None) -> list[Call]:  # fmt: skip
+        """The newest stored inferences, newest first; only those before a time, if one is given."""
+
+    def fold(self) -> int:
+        """Move deltas into the rollups, exactly once; the number moved (0 when another folder is at work)."""
+
+    def prepare(self, *, now: datetime) -> None:
+        """Make what the next days need."""
+
+    def expire(self, *, now: datetime) -> None:
+        """Delete what retention no longer keeps."""

@@ -1,0 +1,53 @@
+"""The default store: Postgres, through the application's one database connection."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from monitoring.store import folding, partitions, reading
+from monitoring.store.base import Call, Groups, Inference, Query, SteppedGroups, Stored
+from monitoring.store.writing import Appender
+from organizations.scope import Scope
+
+_FOLDS_A_VACUUM = 3
+
+
+class PostgresStore:
+    """See `monitoring.store.base.Store` for what each verb promises."""
+
+    def __init__(self) -> None:
+        self._appender = Appender()
+        self._folds = 0
+
+    def append(self, scope: Scope, inferences: Sequence[Inference], *, now: datetime) -> list[Stored]:
+        return self._appender.append(scope, inferences, now=now)
+
+    def totals(self, scope: Scope, queries: Sequence[Query]) -> list[Groups]:
+        return reading.totals(scope, queries)
+
+    def series(self, scope: Scope, queries: Sequence[Query], *, step_seconds: int) -> list[SteppedGroups]:
+        return reading.series(scope, queries, step_seconds=step_seconds)
+
+    def latest(
+        self,
+        scope: Scope,
+        organization: str,
+        *,
+        limit: int,
+        sources: Sequence[str] | None = None,
+        before: datetime | None = None,
+    ) -> list[Call]:
+        return reading.latest(scope, organization, limit=limit, sources=sources, before=before)
+
+    def fold(self) -> int:
+        moved = folding.fold()
+        if moved:
+            self._folds += 1
+            if self._folds % _FOLDS_A_VACUUM == 0:
+                folding.vacuum()
+        return moved
+
+    def prepare(self, *, now: datetime) -> None:
+        partitions.prepare(now=now)
+
+    def expire(self, *, now: datetime) -> None:
+        partitions.expire(now=now)

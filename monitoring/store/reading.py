@@ -1,0 +1,154 @@
+"""totals, series and latest: rollups and deltas not yet folded, read in one statement and so always right."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from monitoring import measures
+from monitoring.store import retention
+from monitoring.store.base import Call, Groups, Query, SteppedGroups, Summary
+from monitoring.store.retention import Retention
+from monitoring.store.windows import Segment, segments
+from organizations.scope import Scope
+
+_FAILED = ", ".join(f"'{status}'" for status in measures.FAILED)
+# In the order of Summary's fields. Money is null where none was known, which a plain sum would call 0.
+_SUMS = ", ".join(
+    (
+        "sum(inferences)",
+        f"coalesce(sum(inferences) FILTER (WHERE status IN ({_FAILED})), 0)",
+        *(f"sum({name})" for name in measures.NAMES[1:7]),
+        "CASE WHEN sum(inferences) > sum(unpriced) THEN sum(cost) END",
+        "sum(unpriced)",
+        "CASE WHEN sum(with_revenue) > 0 THEN sum(revenue) END",
+        *(f"sum({name})" for name in ("with_revenue", "duration_us", "ttft_us", "with_ttft")),
+        *(f"sum({bucket})" for bucket in measures.DURATION_BUCKETS),
+    )
+)
+_COLUMNS = ", ".join((*measures.NAMES, *measures.DURATION_BUCKETS))
+_FIRST_SUM = 3  # after the query's number, the step and the group
+_SCALARS = 15
+
+
+def _summary(row: Sequence[Any]) -> Summary:
+    numbers: list[Any] = [value if place in (8, 10) else int(value) for place, value in enumerate(row[:_SCALARS])]
+    return Summary(**dict(zip(_FIELDS, numbers, strict=True)), durations=tuple(map(int, row[_SCALARS:])))
+
+
+_FIELDS = tuple(name for name in Summary.__slots__ if name != "durations")
+
+
+def totals(scope: Scope, queries: Sequence[Query]) -> list[Groups]:
+    found: list[dict[tuple[str, ...], Summary]] = [{} for _ in queries]
+    for row in _rows(scope, queries, step=None):
+        found[row[0]][tuple(row[2])] = _summary(row[_FIRST_SUM:])
+    return list(found)
+
+
+def series(scope: Scope, queries: Sequence[Query], *, step_seconds: int) -> list[SteppedGroups]:
+    found: list[dict[tuple[str, ...], list[tuple[datetime, Summary]]]] = [{} for _ in queries]
+    for row in _rows(scope, queries, step=timedelta(seconds=step_seconds)):
+        found[row[0]].setdefault(tuple(row[2]), []).append((row[1], _summary(row[_FIRST_SUM:])))
+    return list(found)
+
+
+def _rows(scope: Scope, queries: Sequence[Query], *, step: timedelta | None) -> list[tuple[Any, ...]]:
+    """Every query's groups in one statement; each row is (query, step start, group, sums...)."""
+    if not queries:
+        return []
+    now = timezone.now()
+    kept = _shortest(scope)
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for number, query in enumerate(queries):
+        sql, values = _select(number, query, kept, now, step)
+        parts.append(sql)
+        parameters += values
+    with scope.enter(), connection.cursor() as cursor:
+        cursor.execute(f"{' UNION ALL '.join(parts)} ORDER BY 1, 2", parameters)
+        return list(cursor.fetchall())
+
+
+def _shortest(scope: Scope) -> Retention:
+    """What is surely kept for every organization of the scope, so that all parts of an answer reach equally far."""
+    known = [kept for organization, kept in retention.every().items() if organization in scope]
+    known = known or [Retention(30, 90, 730)]
+    return Retention(
+        min(one.raw_days for one in known), min(one.minute_days for one in known), min(one.hour_days for one in known)
+    )
+
+
+def _select(number: int, query: Query, kept: Retention, now: datetime, step: timedelta | None) -> tuple[str, list[Any]]:
+    parts = list(
+        segments(
+            query.start,
+            query.end,
+            step=step or timedelta(days=36_500),
+            minutes_since=kept.minutes_since(now),
+            hours_since=kept.hours_since(now),
+        )
+    )
+    if not parts:
+        return (
+            f"(SELECT {number}, NULL::timestamptz, '{{}}'::text[], {_SUMS} FROM monitoring_rollup_delta HAVING false)",
+            [],
+        )
+    dimensions = ", ".join(query.by)
+    columns = ", ".join(dict.fromkeys(("bucket", "status", *query.by, _COLUMNS)))
+    where, values = _conditions(query)
+    sources: list[str] = []
+    parameters: list[Any] = []
+    for part in (*parts, Segment("delta", parts[0].start, parts[-1].end)):
+        sources.append(
+            f"SELECT {columns} FROM monitoring_rollup_{part.grain} WHERE bucket >= %s AND bucket < %s{where}"
+        )
+        parameters += [part.start, part.end, *values]
+    start = "NULL::timestamptz"
+    if step is not None:
+        seconds = f"{step.total_seconds():.0f}"
+        start = f"to_timestamp(floor(extract(epoch FROM bucket) / {seconds}) * {seconds})"
+    grouped = ", ".join(filter(None, ("2" if step is not None else "", dimensions)))
+    sql = (
+        f"(SELECT {number}, {start}, ARRAY[{dimensions}]::text[], {_SUMS} "
+        f"FROM ({' UNION ALL '.join(sources)}) AS rollups "
+        f"{f'GROUP BY {grouped}' if grouped else 'HAVING count(*) > 0'})"
+    )
+    return sql, parameters
+
+
+def _conditions(query: Query) -> tuple[str, list[Any]]:
+    sql, values = "", []
+    for column, allowed in (("source", query.sources), ("status", query.statuses)):
+        if allowed is not None:
+            sql += f" AND {column} = ANY(%s)"
+            values.append(list(allowed))
+    return sql, values
+
+
+def latest(
+    scope: Scope, organization: str, *, limit: int, sources: Sequence[str] | None = None, before: datetime | None = None
+) -> list[Call]:
+    if organization not in scope:
+        return []
+    now = timezone.now()
+    since = retention.of(organization).raw_since(now)
+    wanted = "" if sources is None else " AND source = ANY(%s)"
+    parameters: list[Any] = [organization, since, before or now + timedelta(days=1)]
+    parameters += [] if sources is None else [list(sources)]
+    with scope.enter(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id::text, organization_id, occurred_at, model, provider, endpoint, status, error_type, "
+            "duration_us / 1000.0::float8, ttft_us / 1000.0::float8, input_tokens, output_tokens, cost, estimated, "
+            "source "
+            "FROM monitoring_inference WHERE organization_id = %s AND occurred_at >= %s AND occurred_at < %s"
+            f"{wanted} ORDER BY occurred_at DESC LIMIT %s",
+            [*parameters, limit],
+        )
+        return [_call(row) for row in cursor.fetchall()]
+
+
+def _call(row: Sequence[Any]) -> Call:
+    return Call(**dict(zip(Call.__slots__, row, strict=True)))
