@@ -1,0 +1,107 @@
+"""What part of time a dashboard looks at: the query's words as exact minutes, with a step that suits the width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.http import QueryDict
+from django.utils.dateparse import parse_datetime
+
+from bedrock import parameters
+from bedrock.parameters import BadParameters
+from monitoring.measures import SOURCES
+from monitoring.store.windows import MINUTE, floor
+
+_LENGTHS: Mapping[str, timedelta] = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+WINDOWS: tuple[str, ...] = tuple(_LENGTHS)
+COMPARISONS: tuple[str, ...] = ("previous", "week", "none")
+_DEFAULT = "24h"
+_LONGEST = timedelta(days=400)
+_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_POINTS = 120  # more than this no chart can show
+_NAMES = ("organization", "window", "from", "to", "compare", "source")
+BadWindow = BadParameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """[start, end) in whole minutes, drawn in steps; `window` is "" when it was given by its ends."""
+
+    window: str
+    start: datetime
+    end: datetime
+    step_seconds: int
+    compare: str
+    source: str | None
+
+    @property
+    def earlier(self) -> tuple[datetime, datetime] | None:
+        """The window to compare with: as long, directly before or a week earlier."""
+        if self.compare == "none":
+            return None
+        back = timedelta(days=7) if self.compare == "week" else self.end - self.start
+        return self.start - back, self.end - back
+
+
+def step_for(length: timedelta) -> int:
+    """The smallest step that draws `length` in at most 120 points, in seconds; a day for anything longer."""
+    return next((step for step in _STEPS if length.total_seconds() / step <= _POINTS), _STEPS[-1])
+
+
+def parse(query: QueryDict, now: datetime) -> View:
+    """The view that a query asks for; the running minute is part of it.
+
+    Raises:
+        BadParameters: naming each parameter that is unknown, repeated or malformed.
+    """
+    named = parameters.read(query, _NAMES)
+    for name, allowed in (("window", WINDOWS), ("compare", COMPARISONS), ("source", SOURCES)):
+        if name in named and named[name] not in allowed:
+            raise BadParameters.of(name, f"must be one of {', '.join(allowed)}")
+    ends = "from" in named or "to" in named
+    if ends and "window" in named:
+        raise BadParameters.of("window", "goes without from and to")
+    window = "" if ends else named.get("window", _DEFAULT)
+    if ends:
+        start, end = _ends(named, now)
+    else:
+        end = floor(now, MINUTE) + MINUTE
+        start = end - _LENGTHS[window]
+    return View(
+        window=window,
+        start=start,
+        end=end,
+        step_seconds=step_for(end - start),
+        compare=named.get("compare", "previous"),
+        source=named.get("source"),
+    )
+
+
+def _ends(named: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
+    if "from" not in named:
+        raise BadParameters.of("from", "is required beside to")
+    start = floor(_moment("from", named["from"]), MINUTE)
+    end = floor(_moment("to", named["to"]), MINUTE) if "to" in named else floor(now, MINUTE) + MINUTE
+    if start >= end:
+        raise BadParameters.of("from", "must lie at least a minute before to")
+    if end - start > _LONGEST:
+        raise BadParameters.of("from", f"must lie at most {_LONGEST.days} days before to")
+    return start, end
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = parse_datetime(text.replace(" ", "+"))  # a + in a query that was not escaped arrives as a space
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not 2000 <= moment.year <= 2100:
+        raise BadParameters.of(name, "must be an RFC 3339 time with its zone, from 2000 to 2100: 2026-01-31T09:00:00Z")
+    return moment

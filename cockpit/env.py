@@ -1,0 +1,274 @@
+"""The environment, read once: every variable typed, every fault told at once, no value ever printed."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError, conninfo
+
+ROOT = Path(__file__).resolve().parent.parent
+Environment = Literal["development", "production"]
+
+_SLUG = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+# Read by other programs of the house (the supervisor, the client commands), listed so that a typo is still told.
+_OTHERS = ("COCKPIT_API_KEY",)
+
+
+class EnvironmentFaults(Exception):
+    """What is wrong with the environment: `faults` holds one line a variable, naming it and the remedy."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """The environment as typed values; ports are TCP ports, timeouts seconds, limits requests a minute."""
+
+    environment: Environment
+    log_level: str
+    data_dir: Path
+    host: str
+    port: int
+    prometheus_port: int
+    grafana_port: int
+    tracing_endpoint: str | None
+    default_organization: str
+    database_url: str | None
+    database_owner_url: str | None
+    database_pool: int
+    statement_timeout: int
+    redis_url: str | None
+    secret_key: str
+    key_pepper: tuple[str, ...]
+    admin_username: str
+    admin_password: str | None
+    allowed_hosts: tuple[str, ...]
+    csrf_trusted_origins: tuple[str, ...]
+    secure_cookies: bool
+    trusted_proxies: int
+    rate_limit_per_minute: int
+    web_workers: int
+    web_threads: int
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+
+class _Reader:
+    """Takes variables out of a mapping one by one and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+        self.seen: set[str] = set(_OTHERS)
+
+    def fault(self, name: str, problem: str) -> None:
+        self.faults.append(f"{name}: {problem}")
+
+    def text(self, name: str, default: str = "") -> str:
+        self.seen.add(name)
+        return self._environ.get(name, "").strip() or default
+
+    def secret(self, name: str) -> str | None:
+        """`NAME`, or the content of the file that `NAME_FILE` names (for container secrets)."""
+        value, path = self.text(name), self.text(f"{name}_FILE")
+        if value and path:
+            self.fault(name, f"is set, and {name}_FILE too; set only one of them")
+        if path:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                self.fault(f"{name}_FILE", f"cannot be read ({type(error).__name__})")
+        return value or None
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            self.fault(name, f"must be a whole number from {low} to {high}")
+            return default
+        return int(text)
+
+    def boolean(self, name: str, default: bool) -> bool:
+        text = self.text(name, "true" if default else "false").lower()
+        if text not in ("true", "false", "1", "0"):
+            self.fault(name, "must be true or false")
+        return text in ("true", "1")
+
+    def words(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        text = self.text(name)
+        return tuple(word.strip() for word in text.split(",") if word.strip()) if text else default
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        text = self.text(name, default).lower()
+        if text not in choices:
+            self.fault(name, f"must be one of {', '.join(choices)}")
+            return default
+        return text
+
+    def url(self, name: str, check: Callable[[str], str | None]) -> str | None:
+        value = self.secret(name)
+        problem = check(value) if value else None
+        if problem:
+            self.fault(name, problem)
+            return None
+        return value
+
+
+def _database_problem(url: str) -> str | None:
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except ProgrammingError:
+        return "is not a PostgreSQL URL (postgresql://user:password@host:5432/name)"
+    return None if parts.get("dbname") and parts.get("user") else "must name a user and a database"
+
+
+def _redis_problem(url: str) -> str | None:
+    parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss") and parts.hostname:
+        return None
+    if parts.scheme == "unix" and parts.path:
+        return None
+    return "must look like redis://host:6379/0, rediss://... or unix:///path?db=0"
+
+
+def _endpoint_problem(endpoint: str) -> str | None:
+    parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    try:
+        fine = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
+    except ValueError:
+        fine = False
+    return None if fine else "must look like localhost:4317 or https://host:4318"
+
+
+def default_data_dir() -> Path:
+    """Where the cockpit keeps its own data when `COCKPIT_DATA_DIR` is not set."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/cockpit")
+    return Path.home() / ".local" / "share" / "cockpit"
+
+
+def _kept_secret(data_dir: Path, name: str) -> str:
+    """A secret of this installation, made on first use and kept 0600 beside the data (development only)."""
+    path = data_dir / "secrets" / name
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        value = secrets.token_urlsafe(48)
+        file.write(value)
+    return value
+
+
+def _read_secrets(reader: _Reader, environment: str, data_dir: Path) -> tuple[str, tuple[str, ...]]:
+    """SECRET_KEY and KEY_PEPPER: generated in development, demanded in production."""
+    found: dict[str, str] = {}
+    for name, floor in (("SECRET_KEY", 50), ("KEY_PEPPER", 32)):
+        value = reader.secret(name)
+        if value is None and environment == "development":
+            try:
+                value = _kept_secret(data_dir, name.lower())
+            except OSError as error:
+                reader.fault(name, f"is not set and cannot be kept under {data_dir} ({error.strerror})")
+        elif value is None:
+            reader.fault(name, f"is required in production (at least {floor} random characters)")
+        elif environment == "production" and any(len(part.strip()) < floor for part in value.split(",")):
+            reader.fault(name, f"is too short for production: at least {floor} random characters")
+        found[name] = value or "x"
+    return found["SECRET_KEY"], tuple(part.strip() for part in found["KEY_PEPPER"].split(",") if part.strip())
+
+
+def _check_production(reader: _Reader, env: Env) -> None:
+    if not env.allowed_hosts or "*" in env.allowed_hosts:
+        reader.fault("ALLOWED_HOSTS", "must name the host names served in production (never *)")
+    if env.admin_password is not None and len(env.admin_password) < 12:
+        reader.fault("ADMIN_PASSWORD", "is too short for production: at least 12 characters")
+    if any(not origin.startswith("https://") for origin in env.csrf_trusted_origins):
+        reader.fault("CSRF_TRUSTED_ORIGINS", "must be https:// origins in production")
+    if not env.secure_cookies:
+        reader.fault("SECURE_COOKIES", "must be true in production")
+
+
+def read(environ: Mapping[str, str]) -> Env:
+    """The typed environment.
+
+    Raises:
+        EnvironmentFaults: with one line for every variable that is missing, unsafe or malformed.
+    """
+    reader = _Reader(environ)
+    environments = ("development", "production")
+    old_name = reader.text("NODE_ENV", "development")  # the documented name of another stack; "test" means development
+    old_name = old_name if old_name in environments else "development"
+    environment: Environment = (
+        "production" if reader.choice("COCKPIT_ENV", old_name, environments) == "production" else "development"
+    )
+    data_dir = Path(reader.text("COCKPIT_DATA_DIR") or default_data_dir()).expanduser().absolute()
+    secret_key, key_pepper = _read_secrets(reader, environment, data_dir)
+    default_organization = reader.text("DEFAULT_ORGANIZATION", "shared")
+    if not _SLUG.fullmatch(default_organization):
+        reader.fault("DEFAULT_ORGANIZATION", "must be an organization's slug: lower-case letters, digits and _")
+    tracing = reader.text("TRACING_ENDPOINT") or None
+    if tracing and (problem := _endpoint_problem(tracing)):
+        reader.fault("TRACING_ENDPOINT", problem)
+    local = ("localhost", "127.0.0.1", "[::1]") if environment == "development" else ()
+    env = Env(
+        environment=environment,
+        log_level=reader.choice("LOG_LEVEL", "info", _LEVELS),
+        data_dir=data_dir,
+        host=reader.text("HOST", "127.0.0.1"),
+        port=reader.integer("PORT", 3001, 1, 65535),
+        prometheus_port=reader.integer("PROMETHEUS_PORT", 9090, 1, 65535),
+        grafana_port=reader.integer("GRAFANA_PORT", 3000, 1, 65535),
+        tracing_endpoint=tracing,
+        default_organization=default_organization,
+        database_url=reader.url("DATABASE_URL", _database_problem),
+        database_owner_url=reader.url("DATABASE_OWNER_URL", _database_problem),
+        database_pool=reader.integer("DATABASE_POOL", 0, 0, 500),
+        statement_timeout=reader.integer("STATEMENT_TIMEOUT", 30, 1, 3600),
+        redis_url=reader.url("REDIS_URL", _redis_problem),
+        secret_key=secret_key,
+        key_pepper=key_pepper,
+        admin_username=reader.text("ADMIN_USERNAME", "admin"),
+        admin_password=reader.secret("ADMIN_PASSWORD"),
+        allowed_hosts=reader.words("ALLOWED_HOSTS", local),
+        csrf_trusted_origins=reader.words("CSRF_TRUSTED_ORIGINS"),
+        secure_cookies=reader.boolean("SECURE_COOKIES", environment == "production"),
+        trusted_proxies=reader.integer("TRUSTED_PROXIES", 0, 0, 10),
+        rate_limit_per_minute=reader.integer("RATE_LIMIT_PER_MINUTE", 60_000, 1, 100_000_000),
+        web_workers=reader.integer("WEB_WORKERS", 1, 1, 64),
+        web_threads=reader.integer("WEB_THREADS", 256, 1, 4096),
+    )
+    if env.production:
+        _check_production(reader, env)
+    for name in sorted(environ):
+        if name.startswith("COCKPIT_") and name not in reader.seen:
+            reader.fault(name, "is not a setting of the cockpit")
+    if reader.faults:
+        raise EnvironmentFaults(reader.faults)
+    return env
+
+
+def with_file(environ: Mapping[str, str], path: Path = ROOT / ".env") -> dict[str, str]:
+    """`environ` over what the `.env` file says (NAME=value lines; # comments; optional quotes)."""
+    merged: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.strip().removeprefix("export ").partition("=")
+            if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.strip()):
+                merged[name.strip()] = re.sub(r"\s+#.*$", "", value.strip()).strip().strip("'\"")
+    return {**merged, **environ}
+
+
+def load() -> Env:
+    """The environment of this process, with the project's `.env` under it."""
+    return read(with_file(os.environ))

@@ -1,0 +1,144 @@
+"""Health: alive (touches nothing), ready (database, migrations, disk), and each part's state for those with a key."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpResponse, JsonResponse
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from organizations.access import Access
+
+log = structlog.get_logger(__name__)
+
+_DEADLINE = 2.0  # seconds for a whole answer: Postgres' own time-outs do not fire on a frozen server
+_LITTLE_DISK = 100 * 1024 * 1024
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
+
+
+class NotWell(Exception):
+    """What is wrong with a part, in words."""
+
+
+def _database() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone()[0] == "on":
+                raise NotWell("read only")
+    finally:
+        connection.close()
+
+
+def _migrations() -> None:
+    """Whether every migration is applied; once it was, it stays so for this process."""
+    if _migrations_done:
+        return
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            raise NotWell("migrations are not applied (manage.py migrate)")
+        _migrations_done.append(True)
+    finally:
+        connection.close()
+
+
+_migrations_done: list[bool] = []
+
+
+def _disk() -> None:
+    if settings.ENV.data_dir.is_dir() and shutil.disk_usage(settings.ENV.data_dir).free < _LITTLE_DISK:
+        raise NotWell("less than 100 MiB free")
+
+
+def _cache() -> None:
+    cache.get("health")
+
+
+# Part, its check, and whether the cockpit is ready without it.
+_PARTS: tuple[tuple[str, Callable[[], None], bool], ...] = (
+    ("database", _database, False),
+    ("migrations", _migrations, False),
+    ("disk", _disk, False),
+    ("cache", _cache, True),
+)
+
+
+def _look(names: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """Each part's state within the deadline, whatever hangs."""
+    until = time.monotonic() + _DEADLINE
+    asked: list[tuple[str, bool, float, Future[None]]] = [
+        (name, spare, time.monotonic(), _pool.submit(check)) for name, check, spare in _PARTS if name in names
+    ]
+    found = {}
+    for name, spare, began, future in asked:
+        state, error = "ok", None
+        try:
+            future.result(timeout=max(0.0, until - time.monotonic()))
+        except NotWell as problem:
+            state, error = ("degraded" if spare else "down"), str(problem)
+        except Late:
+            state, error = ("degraded" if spare else "down"), f"no answer within {_DEADLINE:.0f} s"
+        except Exception as problem:
+            log.warning("part not well", part=name, reason=type(problem).__name__)
+            state, error = ("degraded" if spare else "down"), type(problem).__name__
+        found[name] = {"state": state, "latencyMs": round((time.monotonic() - began) * 1000, 1), "error": error}
+    return found
+
+
+def _overall(parts: dict[str, dict[str, Any]]) -> str:
+    states = {part["state"] for part in parts.values()}
+    return "down" if "down" in states else "degraded" if "degraded" in states else "ok"
+
+
+class LiveView(APIView):
+    """The process answers; touches nothing else, so that a failing part is no reason to kill it."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse({"status": "ok"})
+
+
+class ReadyView(LiveView):
+    """Whether requests can be served: 200, or 503 with the parts that are not well, in words."""
+
+    def get(self, request: Request) -> HttpResponse:
+        parts = _look(frozenset({"database", "migrations", "disk"}))
+        overall = _overall(parts)
+        body = {"status": overall, "parts": {name: part["state"] for name, part in parts.items()}}
+        return JsonResponse(body, status=503 if overall == "down" else 200)
+
+
+class HealthView(APIView):
+    """The whole state: words for everybody, latency and last error for a caller with a key or a session."""
+
+    permission_classes = ()
+    throttle_classes = ()
+
+    def perform_authentication(self, request: Request) -> None:
+        """A database that is away must not hide the very answer that says so."""
+        try:
+            self.detailed = isinstance(request.auth, Access)
+        except AuthenticationFailed:
+            raise
+        except Exception:
+            self.detailed = False
+
+    def get(self, request: Request) -> HttpResponse:
+        parts = _look(frozenset(name for name, _, _ in _PARTS))
+        overall = _overall(parts)
+        told = parts if self.detailed else {name: part["state"] for name, part in parts.items()}
+        return JsonResponse({"status": overall, "parts": told}, status=503 if overall == "down" else 200)

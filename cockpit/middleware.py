@@ -1,0 +1,113 @@
+"""What every request passes: an id and an access line, headers that keep browsers strict, and a person's scope."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
+
+from bedrock import identifiers
+from organizations import access, audit
+from organizations.models import AuditEvent, User
+
+log = structlog.get_logger("cockpit.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_ADDRESS = re.compile(r"[0-9a-fA-F:.]{2,45}")
+# Strict everywhere: no inline script or style, nothing from other hosts, no frames.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+Next = Callable[[HttpRequest], HttpResponse]
+
+
+def _client_address(request: HttpRequest) -> str | None:
+    """The caller's address; forwarded headers count only from as many proxies as TRUSTED_PROXIES says."""
+    address = request.META.get("REMOTE_ADDR") or None
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    if settings.TRUSTED_PROXIES and len(hops) >= settings.TRUSTED_PROXIES:
+        address = hops[-settings.TRUSTED_PROXIES]
+    return address if address and _ADDRESS.fullmatch(address) else None
+
+
+class RequestContext:
+    """A request id (the caller's, when it is well formed), the audit trail's origin, and one log line an answer."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.monotonic()
+        offered = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = offered if _REQUEST_ID.fullmatch(offered) else str(identifiers.uuid7(time.time_ns() // 1_000_000))
+        origin = audit.Origin(
+            actor_kind=AuditEvent.Actor.UNKNOWN,
+            actor="anonymous",
+            address=_client_address(request),
+            user_agent=request.META.get("HTTP_USER_AGENT", "")[:400],
+            request_id=request_id,
+        )
+        token = audit.origin.set(origin)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = request_id
+            self._tell(request, response, began)
+            return response
+        finally:
+            audit.origin.reset(token)
+            structlog.contextvars.clear_contextvars()
+
+    @staticmethod
+    def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
+        route = request.resolver_match.view_name if request.resolver_match else None
+        write = log.warning if response.status_code >= 500 else log.info
+        write(
+            "request",
+            method=request.method,
+            path=request.path[:300],
+            route=route,
+            status=response.status_code,
+            duration_ms=round((time.monotonic() - began) * 1000, 1),
+        )
+
+
+class SecurityHeaders:
+    """Content security and caching: pages and API answers belong to one person and are not stored on the way."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        if not request.path.startswith(f"/{settings.STATIC_URL.strip('/')}/"):
+            response.headers.setdefault("Cache-Control", "no-store")
+            patch_vary_headers(response, ("Cookie", "Authorization"))
+        return response
+
+
+class EnterScope:
+    """Pages and admin run inside the signed-in person's scope, templates included; the API enters its own."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        if request.path.startswith("/api/") or not isinstance(request.user, User):
+            return self.get_response(request)
+        request.access = access.enter_person(request.user)
+        with request.access.whole_scope.enter():
+            response = self.get_response(request)
+            if response.status_code >= 500:
+                transaction.set_rollback(True)  # the error was caught inside: nothing half-written may stay
+        return response

@@ -1,0 +1,170 @@
+"""The one settings file: what the environment says, turned into Django's words. Importing it starts nothing."""
+
+from pathlib import Path
+from typing import Any
+
+from psycopg import conninfo
+
+from bedrock import telemetry
+from cockpit import env as environment
+from cockpit.embedded.places import Places
+
+ENV = environment.load()
+BASE_DIR = environment.ROOT
+_PLACES = Places.of(ENV.data_dir)
+
+
+def _database(url: str, **extra: Any) -> dict[str, Any]:
+    """A DATABASES entry from anything libpq takes (sockets, %2F hosts, sslmode, several hosts)."""
+    parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items() if value is not None}
+    session = (
+        f"-c statement_timeout={ENV.statement_timeout}s -c lock_timeout=2s "
+        "-c idle_in_transaction_session_timeout=10s -c jit=off -c timezone=UTC"
+    )
+    options = {"connect_timeout": "3", "options": session, "application_name": "cockpit"}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "OPTIONS": {**options, **parts, **extra},
+    }
+
+
+_POOL: dict[str, Any] = {"min_size": 1, "max_size": ENV.database_pool, "timeout": 3, "max_idle": 300}
+EMBEDDED_DATABASE = ENV.database_url is None
+DATABASES = {
+    "default": _database(ENV.database_url or _PLACES.database_url, **({"pool": _POOL} if ENV.database_pool else {}))
+}
+_OWNER_URL = ENV.database_owner_url or (_PLACES.database_owner_url if EMBEDDED_DATABASE else None)
+if _OWNER_URL:  # absent from web, which never needs it
+    DATABASES["owner"] = _database(_OWNER_URL)
+
+REDIS_URL = ENV.redis_url or _PLACES.redis_url
+_NO_WAITING = {"socket_connect_timeout": 1, "socket_timeout": 1}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": _NO_WAITING,
+    },
+    # One second's answers and the like: right per process, and there when Valkey is not.
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 500}},
+}
+
+SECRET_KEY = ENV.secret_key
+KEY_PEPPER = ENV.key_pepper
+DEBUG = False  # errors are told by problem+json and the log, in development too
+ALLOWED_HOSTS = list(ENV.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
+DEFAULT_ORGANIZATION = ENV.default_organization
+RATE_LIMIT_PER_MINUTE = ENV.rate_limit_per_minute
+TRUSTED_PROXIES = ENV.trusted_proxies
+
+INSTALLED_APPS = [
+    "cockpit",
+    "monitoring",
+    "organizations.apps.OrganizationsConfig",
+    "bedrock",
+    "organizations.apps.CockpitAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "cockpit.middleware.RequestContext",
+    "cockpit.middleware.SecurityHeaders",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "cockpit.middleware.EnterScope",
+]
+ROOT_URLCONF = "cockpit.urls"
+WSGI_APPLICATION = "cockpit.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_USER_MODEL = "organizations.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENV.secure_cookies
+if ENV.secure_cookies:
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.trusted_proxies else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "cockpit.errors.csrf_failed"
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+APPEND_SLASH = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Without a collected folder (development, tests) files are found where they lie; production collects in its image.
+_COLLECTED = Path(STATIC_ROOT).is_dir() and ENV.production
+SERVESTATIC_USE_FINDERS = not _COLLECTED
+SERVESTATIC_AUTOREFRESH = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+        if _COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # every route but ingest, which reads its body with limits of its own
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "organizations.access.KeyAuthentication",
+        "organizations.access.PersonAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["organizations.access.Granted"],
+    "DEFAULT_THROTTLE_CLASSES": ["organizations.access.KeyThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "cockpit.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+
+LOGGING_CONFIG = None  # structlog and the standard library's loggers are configured together, once
+telemetry.configure(level=ENV.log_level, human=not ENV.production)
