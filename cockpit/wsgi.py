@@ -1,5 +1,6 @@
 """The server's entry: one WSGI application."""
 
+import multiprocessing
 import os
 import signal
 
@@ -8,6 +9,7 @@ from django.core.wsgi import get_wsgi_application
 from cockpit.embedded.process import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cockpit.settings")
-# granian's workers are grandchildren of the supervisor, whom its own death signal does not reach.
-die_with_parent(signal.SIGKILL)
+_parent = multiprocessing.parent_process()
+if _parent is not None:  # a granian worker: a grandchild of the supervisor, whom its own death signal does not reach
+    die_with_parent(signal.SIGKILL, _parent.pid)
 application = get_wsgi_application()
