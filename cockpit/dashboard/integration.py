@@ -20,6 +20,7 @@ class Totals:
 
     inferences: int
     errors: int
+    estimated: int  # inferences whose duration (and cost, where given) the sender derived
     error_rate: float | None
     cost: Decimal | None
     unpriced: int
@@ -131,6 +132,7 @@ def _totals(one: Summary) -> Totals:
     return Totals(
         inferences=one.inferences,
         errors=one.errors,
+        estimated=one.estimated,
         error_rate=one.errors / one.inferences if one.inferences else None,
         cost=one.cost,
         unpriced=one.unpriced,

@@ -1,0 +1,85 @@
+"""The panels as data: which an audience sees, in which order, and what each is made of."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from cockpit.dashboard import developer, executive
+from cockpit.dashboard.sight import Sight
+
+Context = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One section of a page: `build` turns data into what its template shows, and touches nothing."""
+
+    name: str
+    title: str
+    build: Callable[[Sight], Context]
+    sourced: bool = False  # shows money or percentiles: labelled when anything but live data is in them
+
+    @property
+    def template(self) -> str:
+        return f"dashboard/panels/{self.name}.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A panel with its data, ready for its template."""
+
+    panel: Panel
+    context: Context
+    source: str
+
+
+def _nothing(sight: Sight) -> Context:
+    return {
+        "period": sight.last,
+        "host": sight.host,
+        "organization": sight.answer.organization,
+        "before": sight.previous is not None,
+        "widest": sight.window == "90d",
+    }
+
+
+EMPTY = {
+    "developer": (Panel("empty", "Nothing in this window", _nothing),),
+    "executive": (Panel("empty_executive", "Nothing to report", _nothing),),
+}
+PANELS = {
+    "developer": (
+        Panel("key_numbers", "Key numbers", developer.key_numbers),
+        Panel("request_rate", "Request rate", developer.request_rate),
+        Panel("latency", "Latency", developer.latency, sourced=True),
+        Panel("errors", "Errors", developer.errors),
+        Panel("tokens", "Tokens", developer.tokens),
+        Panel("models", "Models", developer.models, sourced=True),
+        Panel("newest_calls", "Newest calls", developer.newest_calls),
+    ),
+    "executive": (
+        Panel("headline", "In short", executive.headline, sourced=True),
+        Panel("spend", "Spend", executive.spend, sourced=True),
+        Panel("service", "Service level", executive.service),
+        Panel("income", "Revenue and margin", executive.income, sourced=True),
+        Panel("unit_cost", "Cost per request", executive.unit_cost, sourced=True),
+        Panel("trend", "Trend", executive.trend, sourced=True),
+        Panel("models_by_cost", "Where the money goes", executive.models_by_cost, sourced=True),
+    ),
+}
+
+
+def names(audience: str) -> frozenset[str]:
+    """Every panel name that may be asked for; an unknown audience sees what developers see."""
+    known = audience if audience in PANELS else "developer"
+    return frozenset(panel.name for panel in (*PANELS[known], *EMPTY[known]))
+
+
+def build(audience: str, sight: Sight, only: Collection[str] = ()) -> tuple[Shown, ...]:
+    """The panels of an audience, or those named by `only`; where nothing is recorded, the one that says so."""
+    known = audience if audience in PANELS else "developer"
+    chosen = PANELS[known] if sight.totals.inferences else EMPTY[known]
+    return tuple(
+        Shown(panel, panel.build(sight), sight.provenance if panel.sourced else "")
+        for panel in chosen
+        if not only or panel.name in only
+    )

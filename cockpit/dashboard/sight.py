@@ -1,0 +1,93 @@
+"""Sight: all that a panel may look at, and what several panels read from it in the same way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from cockpit.dashboard import words
+from cockpit.dashboard.charts import Steps
+from cockpit.dashboard.integration import Answer, Totals
+from monitoring.store.base import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One organization's data of one window, with the words and the zone its people read it in."""
+
+    answer: Answer
+    calls: Sequence[Call]
+    zone: ZoneInfo
+    window: str  # "" for one given by its ends
+    compare: str
+    source: str | None  # None for all
+    host: str  # scheme and host of this server, for the line that sends a first inference
+
+    @property
+    def totals(self) -> Totals:
+        return self.answer.totals
+
+    @property
+    def previous(self) -> Totals | None:
+        """What to compare with; a window in which nothing happened is nothing to compare with."""
+        previous = self.answer.previous
+        return previous if previous is not None and previous.inferences else None
+
+    @property
+    def steps(self) -> Steps:
+        answer = self.answer
+        return Steps(answer.series.t, answer.step_seconds, self.zone, answer.start, answer.as_of)
+
+    @property
+    def seconds(self) -> float:
+        """The length of the window as far as it has passed."""
+        return max(1.0, (min(self.answer.end, self.answer.as_of) - self.answer.start).total_seconds())
+
+    @property
+    def earlier_seconds(self) -> float:
+        return max(1.0, (self.answer.end - self.answer.start).total_seconds())
+
+    @property
+    def estimated(self) -> bool:
+        return self.totals.estimated > 0
+
+    @property
+    def provenance(self) -> str:
+        """What every figure of money and every percentile must be labelled with; "" for live, measured data alone."""
+        source = provenance({self.source: 1} if self.source else self.answer.sources)
+        return ", ".join(filter(None, (source, "partly estimated" if self.estimated else "")))
+
+    @property
+    def last(self) -> str:
+        return words.last(self.window)
+
+    @property
+    def earlier(self) -> str:
+        return words.earlier(self.window, self.compare)
+
+    def money(self, amount: Decimal | None) -> str | None:
+        return words.money(amount, self.answer.currency)
+
+    def unit_money(self, amount: Decimal | None) -> str | None:
+        return words.unit_money(amount, self.answer.currency)
+
+
+def provenance(sources: dict[str, int]) -> str:
+    others = [source for source in ("replay", "demo") if sources.get(source)]
+    if not others:
+        return ""
+    named = " and ".join(others)
+    return f"{named} data included" if sources.get("live") else f"{named} data"
+
+
+def cost_per_request(totals: Totals | None) -> Decimal | None:
+    """Over the requests that have a price: the others would pull it towards zero."""
+    if totals is None or totals.cost is None or totals.inferences <= totals.unpriced:
+        return None
+    return totals.cost / (totals.inferences - totals.unpriced)
+
+
+def margin(totals: Totals | None) -> Decimal | None:
+    if totals is None or totals.revenue is None or totals.cost is None:
+        return None
+    return totals.revenue - totals.cost
