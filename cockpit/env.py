@@ -16,8 +16,6 @@ Environment = Literal["development", "production"]
 
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
-# Read by other programs of the house (the supervisor, the client commands), listed so that a typo is still told.
-_OTHERS = ("COCKPIT_API_KEY",)
 
 
 class EnvironmentFaults(Exception):
@@ -50,6 +48,7 @@ class Env:
     key_pepper: tuple[str, ...]
     admin_username: str
     admin_password: str | None
+    api_key: str | None
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
     secure_cookies: bool
@@ -69,7 +68,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.faults: list[str] = []
-        self.seen: set[str] = set(_OTHERS)
+        self.seen: set[str] = set()
 
     def fault(self, name: str, problem: str) -> None:
         self.faults.append(f"{name}: {problem}")
@@ -240,6 +239,7 @@ def read(environ: Mapping[str, str]) -> Env:
         key_pepper=key_pepper,
         admin_username=reader.text("ADMIN_USERNAME", "admin"),
         admin_password=reader.secret("ADMIN_PASSWORD"),
+        api_key=reader.secret("COCKPIT_API_KEY"),
         allowed_hosts=reader.words("ALLOWED_HOSTS", local),
         csrf_trusted_origins=reader.words("CSRF_TRUSTED_ORIGINS"),
         secure_cookies=reader.boolean("SECURE_COOKIES", environment == "production"),
