@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -136,8 +137,14 @@ def faults_of(item: Item, organization: str, now: datetime, *, backfill: bool) -
 
 def user_hash(organization: str, user: str) -> str:
     """A person's name as a keyed hash: equal within an organization, meaningless across, not to be turned back."""
-    key = hashlib.sha256(f"{organization}:{settings.KEY_PEPPER[0]}".encode()).digest()
-    return hashlib.blake2b(user.encode(), digest_size=16, key=key).hexdigest()
+    return hashlib.blake2b(
+        user.encode(), digest_size=16, key=_user_key(organization, settings.KEY_PEPPER[0])
+    ).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _user_key(organization: str, pepper: str) -> bytes:
+    return hashlib.sha256(f"{organization}:{pepper}".encode()).digest()
 
 
 def _key_hash(key: str) -> bytes:

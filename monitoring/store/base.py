@@ -73,10 +73,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Inferences of one group added up; money is None when none was known."""
+    """Inferences of one group added up; money is None when none was known, `estimated` counts derived durations."""
 
     inferences: int = 0
     errors: int = 0
+    estimated: int = 0
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

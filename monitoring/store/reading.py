@@ -20,6 +20,7 @@ _SUMS = ", ".join(
     (
         "sum(inferences)",
         f"coalesce(sum(inferences) FILTER (WHERE status IN ({_FAILED})), 0)",
+        "coalesce(sum(inferences) FILTER (WHERE estimated), 0)",
         *(f"sum({name})" for name in measures.NAMES[1:7]),
         "CASE WHEN sum(inferences) > sum(unpriced) THEN sum(cost) END",
         "sum(unpriced)",
@@ -30,11 +31,11 @@ _SUMS = ", ".join(
 )
 _COLUMNS = ", ".join((*measures.NAMES, *measures.DURATION_BUCKETS))
 _FIRST_SUM = 3  # after the query's number, the step and the group
-_SCALARS = 15
+_SCALARS = 16
 
 
 def _summary(row: Sequence[Any]) -> Summary:
-    numbers: list[Any] = [value if place in (8, 10) else int(value) for place, value in enumerate(row[:_SCALARS])]
+    numbers: list[Any] = [value if place in (9, 11) else int(value) for place, value in enumerate(row[:_SCALARS])]
     return Summary(**dict(zip(_FIELDS, numbers, strict=True)), durations=tuple(map(int, row[_SCALARS:])))
 
 
@@ -97,7 +98,7 @@ def _select(number: int, query: Query, kept: Retention, now: datetime, step: tim
             [],
         )
     dimensions = ", ".join(query.by)
-    columns = ", ".join(dict.fromkeys(("bucket", "status", *query.by, _COLUMNS)))
+    columns = ", ".join(dict.fromkeys(("bucket", "status", "estimated", *query.by, _COLUMNS)))
     where, values = _conditions(query)
     sources: list[str] = []
     parameters: list[Any] = []

@@ -46,6 +46,14 @@ def new_ids(inferences: Sequence[Inference]) -> list[str]:
     return ids
 
 
+class _Escaped(dict[str, str]):
+    """Names as COPY text, each worked out once: a batch repeats few of them."""
+
+    def __missing__(self, name: str) -> str:
+        found = self[name] = name.translate(_ESCAPES)
+        return found
+
+
 class _Moments:
     """Times in milliseconds as timestamp text, whole seconds remembered: a batch shares few of them."""
 
@@ -63,14 +71,14 @@ class _Moments:
 
 def inference_lines(ids: Iterable[str], inferences: Iterable[Inference]) -> str:
     """The COPY text of single inferences."""
-    moments = _Moments()
+    moments, escaped = _Moments(), _Escaped()
     lines = []
     for identifier, one in zip(ids, inferences, strict=True):
         tags = _NULL if not one.tags else _encode(one.tags).decode().translate(_ESCAPES)
         lines.append(
-            f"{identifier}\t{moments.text(one.occurred_ms)}\t{one.organization}\t{one.model.translate(_ESCAPES)}\t"
-            f"{one.provider.translate(_ESCAPES)}\t{one.endpoint.translate(_ESCAPES)}\t{one.status}\t"
-            f"{one.error_type.translate(_ESCAPES)}\t{one.attempt}\t{one.estimated:d}\t{one.source}\t{one.duration_us}\t"
+            f"{identifier}\t{moments.text(one.occurred_ms)}\t{one.organization}\t{escaped[one.model]}\t"
+            f"{escaped[one.provider]}\t{escaped[one.endpoint]}\t{one.status}\t"
+            f"{escaped[one.error_type]}\t{one.attempt}\t{one.estimated:d}\t{one.source}\t{one.duration_us}\t"
             f"{_text(one.ttft_us)}\t{_text(one.input_tokens)}\t{_text(one.output_tokens)}\t"
             f"{_text(one.cache_read_tokens)}\t{_text(one.cache_write_tokens)}\t{_text(one.reasoning_tokens)}\t"
             f"{_text(one.cost)}\t{_text(one.revenue)}\t{one.user_hash or _NULL}\t{one.trace_id or _NULL}\t"
