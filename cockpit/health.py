@@ -1,10 +1,11 @@
-"""Health: alive (touches nothing), ready (database, migrations, disk), and each part's state for those with a key."""
+"""Health: alive (touches nothing), ready (database, schema, role, disk), and each part's state for those with a key."""
 
 import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from threading import Event
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from organizations.access import Access
+from organizations.database_roles import role_faults
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,22 @@ class NotWell(Exception):
     """What is wrong with a part, in words."""
 
 
+def once(check: Callable[[], None]) -> Callable[[], None]:
+    """A check of the database that, once it was passed, stays so for this process."""
+    passed = Event()
+
+    def asked() -> None:
+        if passed.is_set():
+            return
+        try:
+            check()
+            passed.set()
+        finally:
+            connection.close()
+
+    return asked
+
+
 def _database() -> None:
     try:
         with connection.cursor() as cursor:
@@ -40,20 +58,18 @@ def _database() -> None:
         connection.close()
 
 
+@once
 def _migrations() -> None:
-    """Whether every migration is applied; once it was, it stays so for this process."""
-    if _migrations_done:
-        return
-    try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            raise NotWell("migrations are not applied (manage.py migrate)")
-        _migrations_done.append(True)
-    finally:
-        connection.close()
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise NotWell("migrations are not applied (manage.py migrate)")
 
 
-_migrations_done: list[bool] = []
+@once
+def _role() -> None:
+    with connection.cursor() as cursor:
+        if faults := role_faults(cursor):
+            raise NotWell(f"the role of DATABASE_URL {faults[0]}")
 
 
 def _disk() -> None:
@@ -69,6 +85,7 @@ def _cache() -> None:
 _PARTS: tuple[tuple[str, Callable[[], None], bool], ...] = (
     ("database", _database, False),
     ("migrations", _migrations, False),
+    ("role", _role, False),
     ("disk", _disk, False),
     ("cache", _cache, True),
 )
@@ -116,7 +133,7 @@ class ReadyView(LiveView):
     """Whether requests can be served: 200, or 503 with the parts that are not well, in words."""
 
     def get(self, request: Request) -> HttpResponse:
-        parts = _look(frozenset({"database", "migrations", "disk"}))
+        parts = _look(frozenset({"database", "migrations", "role", "disk"}))
         overall = _overall(parts)
         body = {"status": overall, "parts": {name: part["state"] for name, part in parts.items()}}
         return JsonResponse(body, status=503 if overall == "down" else 200)

@@ -1,6 +1,7 @@
 """The three database roles and what each may do: the SQL an administrator runs once, the grants of each migrate."""
 
 from collections.abc import Iterable
+from typing import Any
 
 OWNER, APP, INGEST = "cockpit_owner", "cockpit_app", "cockpit_ingest"
 
@@ -55,3 +56,19 @@ def grants_sql(tables: Iterable[str], *, ingest: bool) -> str:
         if table == "monitoring_rollup_delta":
             lines.append(f"GRANT MAINTAIN ON {table} TO {APP};")  # the folder vacuums what it empties
     return "\n".join(lines)
+
+
+def role_faults(cursor: Any) -> list[str]:
+    """Why the present role must not serve requests: what it may do past the policies. Empty for cockpit_app."""
+    cursor.execute(
+        "SELECT rolsuper, rolbypassrls, (SELECT count(*) FROM pg_class WHERE relowner = pg_roles.oid "
+        "AND relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace) > 0 "
+        "FROM pg_roles WHERE rolname = current_user"
+    )
+    superuser, bypasses, owns = cursor.fetchone()
+    told = (
+        (superuser, "is a superuser, whom row-level security does not bind"),
+        (bypasses and not superuser, "bypasses row-level security"),
+        (owns, "owns tables, and could lift their policies"),
+    )
+    return [words for true, words in told if true]

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import suppress
 from threading import Lock
 
 import structlog
@@ -22,9 +23,22 @@ def hit(name: str, *, limit: int, seconds: int = 60) -> int:
         0 when it is within `limit` uses in the window of `seconds`, else the seconds until the next window.
     """
     now = time.time()
-    window = int(now // seconds)
-    count = _count(f"limit:{name}:{seconds}:{window}", seconds)
-    return 0 if count <= limit else max(1, math.ceil((window + 1) * seconds - now))
+    count = _count(_key(name, seconds, now), seconds)
+    return 0 if count <= limit else max(1, math.ceil((now // seconds + 1) * seconds - now))
+
+
+def forget(name: str, *, seconds: int = 60) -> None:
+    """Take back every use of `name` in the present window."""
+    key = _key(name, seconds, time.time())
+    with _lock:
+        _local.pop(key, None)
+    if time.monotonic() >= _away_until:
+        with suppress(Exception):  # what cannot be taken back now runs out by itself
+            cache.delete(key)
+
+
+def _key(name: str, seconds: int, now: float) -> str:
+    return f"limit:{name}:{seconds}:{int(now // seconds)}"
 
 
 def _count(key: str, seconds: int) -> int:

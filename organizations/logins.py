@@ -27,7 +27,9 @@ class SignInForm(AuthenticationForm):
         )
         if max(waits):
             raise ValidationError(f"Too many tries. Please wait {max(waits) // 60 + 1} minutes.", code="throttled")
-        return super().clean()
+        found = super().clean()
+        limits.forget(f"sign-in:{address}:{name}", seconds=_WINDOW)  # only failed tries count
+        return found
 
 
 def _record(action: str, user: User | None, name: str) -> None:

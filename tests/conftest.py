@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from organizations.database_roles import roles_sql
 from organizations.models import Membership, User
 from organizations.scope import Scope
 from tests import servers
+from tests.flows import traces
 
 _ADMIN_URL = "TEST_DATABASE_URL"  # an administrator's URL; without one the run starts a cluster of its own
 _RUN = "TEST_DATABASE_RUN"
@@ -40,6 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _stack.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Browser tests without a browser fail where nobody watches (CI) and are skipped elsewhere, as bin/test says."""
+    if os.environ.get("CI") == "true" or any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        return
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no chromium: sudo apt-get install -y chromium"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    terminalreporter.write_line(traces.words())
 
 
 def url_of(database: str, user: str | None = None) -> str:

@@ -118,6 +118,8 @@ class _Up:
         if self._manage(places, "migrate", "--noinput", "--verbosity=0") != 0:
             raise RoleFault("the migrations failed; what they said stands above")
         self._console.ready("migrations", time.monotonic() - begun)
+        if self._env.database_url and self._manage(places, "check", "--database=default", owner=False) != 0:
+            raise RoleFault("the database role is not fit to serve; why stands above")
         if self._manage(places, "first_run", plain=True) != 0:
             raise RoleFault("the first run failed; what it said stands above")
 
