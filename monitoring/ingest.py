@@ -11,7 +11,7 @@ import msgspec
 from django.conf import settings
 from msgspec import Meta
 
-from bedrock import identifiers, text
+from bedrock import identifiers, money, text
 from monitoring.store import current_store
 from monitoring.store.base import Inference, Stored
 from organizations.scope import Scope
@@ -155,7 +155,7 @@ def _content_hash(item: Item) -> bytes:
     """Equal for equal content: spelling of numbers, order of fields and the key itself left out."""
     plain = msgspec.structs.asdict(item) | {"idempotency_key": None}
     for name in ("cost", "revenue"):
-        plain[name] = plain[name] if plain[name] is None else f"{plain[name].normalize():f}"
+        plain[name] = plain[name] if plain[name] is None else f"{plain[name].normalize(money.EXACT):f}"
     return hashlib.blake2b(_content.encode(plain), digest_size=16).digest()
 
 

@@ -1,8 +1,9 @@
-"""Rate limits: fixed windows counted in the shared cache, and in this process alone while the cache is away."""
+"""Rate limits: fixed windows, counted in this process and added up in the shared cache about once a second."""
 
 import math
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock
 
 import structlog
@@ -10,9 +11,21 @@ from django.core.cache import cache
 
 log = structlog.get_logger(__name__)
 
+_SYNC = 1.0  # seconds between two looks at the shared count: what other processes count meanwhile is seen that late
 _PAUSE = 5.0  # seconds without asking a cache that just failed: a frozen one costs its time-out each time
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One name's window: what all processes had counted at the last look, and what this one has since."""
+
+    shared: int = 0
+    pending: int = 0
+    next_look: float = 0.0
+
+
 _lock = Lock()
-_local: dict[str, int] = {}
+_tallies: dict[str, _Tally] = {}
 _away_until = 0.0
 
 
@@ -31,7 +44,7 @@ def forget(name: str, *, seconds: int = 60) -> None:
     """Take back every use of `name` in the present window."""
     key = _key(name, seconds, time.time())
     with _lock:
-        _local.pop(key, None)
+        _tallies.pop(key, None)
     if time.monotonic() >= _away_until:
         with suppress(Exception):  # what cannot be taken back now runs out by itself
             cache.delete(key)
@@ -42,22 +55,33 @@ def _key(name: str, seconds: int, now: float) -> str:
 
 
 def _count(key: str, seconds: int) -> int:
-    global _away_until
-    if time.monotonic() >= _away_until:
-        try:
-            return _shared(key, seconds)
-        except Exception as error:  # whatever the cache's client raises, a request must not fail by it
-            _away_until = time.monotonic() + _PAUSE
-            log.warning("rate limits counted locally", reason=type(error).__name__)
+    now = time.monotonic()
     with _lock:
-        if len(_local) > 10_000:
-            _local.clear()
-        _local[key] = _local.get(key, 0) + 1
-        return _local[key]
+        if len(_tallies) > 10_000:
+            _tallies.clear()
+        tally = _tallies.setdefault(key, _Tally())
+        tally.pending += 1
+        if now < max(tally.next_look, _away_until):
+            return tally.shared + tally.pending
+        tally.next_look = now + _SYNC
+        sent = tally.pending
+    shared = _add_to_shared(key, sent, seconds)
+    with _lock:
+        if shared is not None:
+            tally.shared = shared
+            tally.pending -= sent
+        return tally.shared + tally.pending
 
 
-def _shared(key: str, seconds: int) -> int:
+def _add_to_shared(key: str, sent: int, seconds: int) -> int | None:
+    """The count of all processes; None while the cache is away, and then nobody asks it for a while."""
+    global _away_until
     try:
-        return cache.incr(key)
-    except ValueError:
-        return 1 if cache.add(key, 1, timeout=seconds * 2) else cache.incr(key)
+        try:
+            return cache.incr(key, sent)
+        except ValueError:
+            return sent if cache.add(key, sent, timeout=seconds * 2) else cache.incr(key, sent)
+    except Exception as error:  # whatever the cache's client raises, a request must not fail by it
+        _away_until = time.monotonic() + _PAUSE
+        log.warning("rate limits counted in this process alone", reason=type(error).__name__)
+        return None

@@ -31,7 +31,8 @@ class Appender:
         if not inferences:
             return []
         ids = rows.new_ids(inferences)
-        with scope.enter(), connection.cursor() as cursor, self._as_ingest(cursor):
+        inside = connection.in_atomic_block
+        with scope.enter(), connection.cursor() as cursor, self._as_ingest(cursor, go_back=inside):
             results = self._claim_keys(cursor, ids, inferences)
             new = [position for position, result in enumerate(results) if result.outcome == "stored"]
             self._copy_rows(cursor, [ids[place] for place in new], [inferences[place] for place in new], now)
@@ -42,10 +43,11 @@ class Appender:
         return results
 
     @contextmanager
-    def _as_ingest(self, cursor: Any) -> Iterator[None]:
+    def _as_ingest(self, cursor: Any, *, go_back: bool) -> Iterator[None]:
         """The role that COPY works for: Postgres refuses COPY FROM under row-level security.
 
-        The rows were held against the scope above, which is why this role may pass the policies by.
+        The rows were held against the scope above, which is why this role may pass the policies by. The end of the
+        transaction takes the role away; a transaction of the caller's goes on, so there we `go_back` ourselves.
         """
         if self._has_ingest_role is None:
             cursor.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s AND pg_has_role(oid, 'SET')", [INGEST])
@@ -55,7 +57,8 @@ class Appender:
             return
         cursor.execute(f"SET LOCAL ROLE {INGEST}")
         yield
-        cursor.execute("SET LOCAL ROLE NONE")
+        if go_back:
+            cursor.execute("SET LOCAL ROLE NONE")
 
     def _copy_rows(self, cursor: Any, ids: list[str], new: list[Inference], now: datetime) -> None:
         """Single rows, but only those that raw retention still keeps; older ones count in rollups alone."""
@@ -70,7 +73,7 @@ class Appender:
         try:
             self._copy(cursor, "monitoring_inference", rows.INFERENCE_COLUMNS, text)
         except (errors.CheckViolation, IntegrityError) as error:
-            if "no partition of relation" in str(error):
+            if _says_no_partition(error):
                 raise PartitionMissing("no partition for that day yet") from error
             raise
 
@@ -127,3 +130,9 @@ class Appender:
             content, identifier = known[claim]
             results[position] = Stored(identifier, "duplicate" if content == one.content else "conflict")
         return results
+
+
+def _says_no_partition(error: Exception) -> bool:
+    """A check that no named constraint made; the server's words for it depend on its language."""
+    violation = error if isinstance(error, errors.CheckViolation) else error.__cause__
+    return isinstance(violation, errors.CheckViolation) and violation.diag.constraint_name is None
