@@ -1,6 +1,5 @@
 """The one settings file: what the environment says, turned into Django's words. Importing it starts nothing."""
 
-from pathlib import Path
 from typing import Any
 
 from psycopg import conninfo
@@ -136,9 +135,9 @@ APPEND_SLASH = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = BASE_DIR / "staticfiles"
-# Without a collected folder (development, tests) files are found where they lie; production collects in its image.
-_COLLECTED = Path(STATIC_ROOT).is_dir() and ENV.production
+# In development files are served from where they lie; production collects them, compressed and hashed, in its image.
+_COLLECTED = ENV.production
+STATIC_ROOT = BASE_DIR / "staticfiles" if _COLLECTED else None
 WHITENOISE_USE_FINDERS = not _COLLECTED
 WHITENOISE_AUTOREFRESH = False
 STORAGES = {
