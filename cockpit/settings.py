@@ -129,6 +129,7 @@ CSRF_FAILURE_VIEW = "cockpit.errors.csrf_failed"
 
 LANGUAGE_CODE = "en"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["cockpit.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 APPEND_SLASH = True

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -104,7 +105,8 @@ class ScopedAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
         return super().get_queryset(request).filter(**{f"{self.organization_field}__in": own})
 
     def _allowed(self, request: HttpRequest, roles: frozenset[str], obj: Any) -> bool:
-        own = organizations_of(request, roles)
+        """Whether the person has one of the roles there; with no roles at all nobody may, administrators included."""
+        own = organizations_of(request, roles) if roles else []
         return bool(own) if obj is None else self.organization_of(obj) in own
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -189,6 +191,9 @@ class OrganizationAdmin(ScopedAdmin):
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         with access_of(request).whole_scope.enter():
             super().log_addition(request, obj, message)
+
+
+admin.site.unregister(Group)  # permissions come from memberships alone
 
 
 @admin.register(Membership)
@@ -343,7 +348,7 @@ class ApiKeyAdmin(ScopedAdmin):
             expires_at=obj.expires_at,
             platform=obj.platform and access_of(request).administrator,
         )
-        obj.pk = stored.pk
+        obj.pk, obj.prefix = stored.pk, stored.prefix
         obj._state.adding = False
         messages.warning(request, f"The new key, shown only this once: {text}")
 

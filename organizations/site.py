@@ -15,10 +15,11 @@ OWNERS = frozenset({Role.OWNER.value})
 
 
 def access_of(request: HttpRequest) -> Access:
-    """The signed-in person's access, looked up once a request."""
+    """The signed-in person's access, looked up once a request; none at all for who has yet to sign in."""
     found = getattr(request, "access", None)
     if not isinstance(found, Access):
-        assert isinstance(request.user, User)
+        if not isinstance(request.user, User):  # the login page asks too, for what it might list
+            return Access(kind="user", id="", name="", grants={})
         found = enter_person(request.user)
         request.access = found  # type: ignore[attr-defined]
     return found
