@@ -33,17 +33,18 @@ def _shared() -> list[Any]:
     ]
 
 
-def configure(*, level: str, human: bool) -> None:
-    """Send every log record to standard error: one JSON object a line, or coloured text for a person's terminal.
+def configure(*, level: str, form: str) -> None:
+    """Send every log record to standard error: one JSON object a line, or a line of text for a person.
 
     Args:
         level: debug, info, warning, error or critical.
-        human: render for a terminal (when standard error is one).
+        form: json, console, or auto (console where standard error is a terminal).
     """
     shared = _shared()
     render: list[Any] = [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
-    if human and sys.stderr.isatty():
-        render = [structlog.processors.format_exc_info, _redact, structlog.dev.ConsoleRenderer()]
+    terminal = sys.stderr.isatty()
+    if form == "console" or (form == "auto" and terminal):
+        render[-1] = structlog.dev.ConsoleRenderer(colors=terminal)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

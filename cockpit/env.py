@@ -32,6 +32,7 @@ class Env:
 
     environment: Environment
     log_level: str
+    log_format: str
     data_dir: Path
     host: str
     port: int
@@ -223,6 +224,7 @@ def read(environ: Mapping[str, str]) -> Env:
     env = Env(
         environment=environment,
         log_level=reader.choice("LOG_LEVEL", "info", _LEVELS),
+        log_format=reader.choice("LOG_FORMAT", "auto", ("auto", "json", "console")),
         data_dir=data_dir,
         host=reader.text("HOST", "127.0.0.1"),
         port=reader.integer("PORT", 3001, 1, 65535),

@@ -69,6 +69,8 @@ class RequestContext:
     def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
         route = request.resolver_match.view_name if request.resolver_match else None
         write = log.warning if response.status_code >= 500 else log.info
+        if request.path.startswith("/api/health") and response.status_code < 400:
+            write = log.debug  # probes ask every few seconds
         write(
             "request",
             method=request.method,

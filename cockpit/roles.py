@@ -86,9 +86,15 @@ def child_environment(env: Env, places: Places, *, owner: bool) -> dict[str, str
         **urls,
         **{f"{name}_FILE": "" for name in urls},  # already read; both would be a fault
         "COCKPIT_DATA_DIR": str(env.data_dir),
+        "LOG_FORMAT": _log_format(env),
         "PORT": str(env.port),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _log_format(env: Env) -> str:
+    """A child writes into our pipe, so it cannot see for itself that a person reads along."""
+    return "console" if env.log_format == "auto" and sys.stderr.isatty() else env.log_format
 
 
 def web_address(host: str) -> str:

@@ -167,4 +167,4 @@ REST_FRAMEWORK = {
 }
 
 LOGGING_CONFIG = None  # structlog and the standard library's loggers are configured together, once
-telemetry.configure(level=ENV.log_level, human=not ENV.production)
+telemetry.configure(level=ENV.log_level, form=ENV.log_format)
