@@ -16,24 +16,33 @@ _SECRET_EXACT = frozenset({"token", "auth", "key", "bearer", "pwd"})
 
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    # A credential has a digit, a capital inside or padding; "basic information" and "bearer certificate" have none.
+    (
+        re.compile(r"(?i)\b(bearer|basic)\s+(?=[^\s,;\"']*(?:[0-9=]|(?-i:[a-z][A-Z])))[a-z0-9._~+/=-]{8,}"),
+        rf"\1 {MASK}",
+    ),
     (re.compile(r"\bck_([a-z0-9]{12})_[A-Za-z0-9_-]{20,}"), rf"ck_\1_{MASK}"),
-    (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}"), MASK),
+    (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}|\bgsk_[A-Za-z0-9]{16,}|\bglpat-[A-Za-z0-9_-]{16,}"), MASK),
     (re.compile(r"\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"), MASK),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"), MASK),
     (re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}|\bwhsec_[A-Za-z0-9+/=]{16,}"), MASK),
     (re.compile(r"(hooks\.slack\.com/services)/[A-Za-z0-9/_-]+"), rf"\1/{MASK}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@"), rf"\1{MASK}@"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/]+@"), rf"\1{MASK}@"),
+    (re.compile(r"(?i)\b((?:set-)?cookie\s*[=:]\s*)[^\r\n]{4,}"), rf"\1{MASK}"),
     (
-        re.compile(r"(?i)\b(password|passwd|secret|api[_-]?key|token)(\s*[=:]\s*)(['\"]?)[^\s'\"&,;]{4,}"),
-        rf"\1\2\3{MASK}",
+        re.compile(
+            r"(?i)((?:password|passwd|secret|api[_-]?key|access[_-]?key|token|pepper)[a-z0-9_-]*[\"']?\s*[=:]\s*)"
+            r"(?:\"[^\"]{4,}\"|'[^']{4,}'|(?![0-9]+\b|\[redacted)[^\s'\"&,;}\])]{4,})"
+        ),
+        rf"\1{MASK}",
     ),
     (re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b"), "[e-mail]"),
 )
 # Most log values are short words: none of the shapes can match without one of these.
 _SUSPECT = re.compile(
-    r"[@:=]|-----BEGIN|[bB](?:earer|asic)|ck_|[spr]k-|hf_|gh|AKIA|ASIA|AIza|xox|whsec|slack|eyJ", re.IGNORECASE
+    r"[@:=]|-----BEGIN|bearer|basic|ck_|[spr]k[-_]|gsk_|glpat|hf_|gh[pousr]_|github|AKIA|ASIA|AIza|xox|whsec|slack|eyJ",
+    re.IGNORECASE,
 )
 
 
@@ -44,12 +53,12 @@ def is_secret_name(name: str) -> bool:
 
 def redact_text(text: str) -> str:
     """`text` without the secrets whose shape is known, at most LONGEST characters long."""
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}… ({len(text)} characters)"
+    length = len(text)
+    text = text[: 2 * LONGEST]  # masked before it is cut to size, so that no half of a key is left at the end
     if _SUSPECT.search(text):
         for pattern, replacement in _SHAPES:
             text = pattern.sub(replacement, text)
-    return text
+    return text if length <= LONGEST and len(text) <= LONGEST else f"{text[:LONGEST]}… ({length} characters)"
 
 
 def redact(value: Any, depth: int = 0) -> Any:

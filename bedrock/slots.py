@@ -1,6 +1,6 @@
 """Periodic work once per slot: any number of schedulers may run, the table decides which one does the work."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -22,8 +22,8 @@ class Slot(models.Model):
 
 def slot_of(now: datetime, every: timedelta) -> datetime:
     """The start of the slot that `now` lies in; slots are counted from year 1, the same everywhere."""
-    since = now - datetime(1, 1, 1, tzinfo=now.tzinfo)
-    return now - since % every
+    moment = now.astimezone(UTC)
+    return moment - (moment - datetime(1, 1, 1, tzinfo=UTC)) % every
 
 
 def claim(task: str, *, now: datetime, every: timedelta) -> bool:
@@ -32,3 +32,8 @@ def claim(task: str, *, now: datetime, every: timedelta) -> bool:
         Slot.objects.filter(task=task, slot__lt=now - timedelta(days=1) - every).delete()
         _, created = Slot.objects.get_or_create(task=task, slot=slot_of(now, every))
     return created
+
+
+def release(task: str, *, now: datetime, every: timedelta) -> None:
+    """Give the slot back, for the next one to try: its work was not done."""
+    Slot.objects.filter(task=task, slot=slot_of(now, every)).delete()

@@ -14,11 +14,19 @@ _NOISY = ("celery.redirected", "urllib3", "asyncio", "faker", "kombu", "amqp")
 
 def _redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """The redaction point: every record of the process passes here last, exception texts included."""
-    return {
-        name: value if name in ("level", "timestamp", "logger") else redaction.redact({name: value})[name]
-        for name, value in event.items()
-        if not name.startswith("_") or name in ("_record", "_from_structlog")
-    }
+    told: dict[str, Any] = redaction.redact({name: value for name, value in event.items() if not name.startswith("_")})
+    return told
+
+
+def _format_arguments(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """`log.info("%s of %s", 1, 2)`; arguments that do not fit are told beside the text instead of raising."""
+    arguments = event.pop("positional_args", ())
+    if arguments:
+        try:
+            event["event"] = str(event["event"]) % (arguments[0] if isinstance(arguments[0], dict) else arguments)
+        except (TypeError, ValueError, KeyError):
+            event["arguments"] = list(arguments)
+    return event
 
 
 def _shared() -> list[Any]:
@@ -27,7 +35,7 @@ def _shared() -> list[Any]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.PositionalArgumentsFormatter(),
+        _format_arguments,
         structlog.processors.StackInfoRenderer(),
         structlog.stdlib.ExtraAdder(),
     ]

@@ -20,6 +20,16 @@ def text_problem(text: str, longest: int) -> str | None:
     return None
 
 
+def printable(text: str) -> str:
+    """`text` as it may be sent and logged: control characters and lone surrogates written out."""
+    return "".join(
+        letter
+        if 0x20 <= ord(letter) < 0x7F or (ord(letter) > 0x9F and not 0xD800 <= ord(letter) <= 0xDFFF)
+        else f"\\u{ord(letter):04x}"
+        for letter in text
+    )
+
+
 def depth_of(body: bytes) -> int:
     """The deepest nesting of a JSON text, brackets in strings left out; no parsing, no recursion."""
     depth = deepest = 0
@@ -50,7 +60,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise BadText(f"the field {name[:100]!r} stands twice in one object")
+            raise BadText(f"the field {printable(name[:100])!r} stands twice in one object")
         found[name] = value
     return found
 

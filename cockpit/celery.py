@@ -26,7 +26,6 @@ _TRANSPORT = {
     "socket_timeout": 5,  # beyond the worker's own blocking read of 1 s
     "max_retries": 3,
 }
-HOUR = 3600.0
 app.conf.update(
     broker_url=_broker(settings.REDIS_URL),
     broker_transport_options=_TRANSPORT,
@@ -41,7 +40,8 @@ app.conf.update(
     task_time_limit=240,
     timezone="UTC",
     beat_schedule={
-        "keep-house": {"task": "monitoring.tasks.keep_house", "schedule": HOUR, "options": {"expires": HOUR}},
+        # Asked for every ten minutes, done once an hour: a failed hour is tried again soon.
+        "keep-house": {"task": "monitoring.tasks.keep_house", "schedule": 600.0, "options": {"expires": 600.0}},
     },
 )
 app.autodiscover_tasks(["monitoring"])

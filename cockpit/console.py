@@ -5,7 +5,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
-_LINE_LIMIT = 400
+_LINE_LIMIT = 400  # of a terminal; what goes to a file or a log collector stays whole
 _LINES_A_SECOND = 50
 # Of what is left out the end is shown: that is where a traceback says what it is about.
 _LAST_LINES = 10
@@ -29,7 +29,8 @@ class Console:
 
     def relay(self, name: str, line: str) -> None:
         """A child's line, under its name."""
-        self._write(f"{name:<{_NAME_WIDTH}}| {line[:_LINE_LIMIT]}")
+        shown = line[:_LINE_LIMIT] if sys.stdout.isatty() else line
+        self._write(f"{name:<{_NAME_WIDTH}}| {shown}")
 
     def _write(self, text: str, *, error: bool = False) -> None:
         stream = sys.stderr if error else sys.stdout

@@ -4,11 +4,13 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from psycopg import ProgrammingError, conninfo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,17 +134,18 @@ def _database_problem(url: str) -> str | None:
 
 
 def _redis_problem(url: str) -> str | None:
-    parts = urlsplit(url)
-    if parts.scheme in ("redis", "rediss") and parts.hostname:
-        return None
-    if parts.scheme == "unix" and parts.path:
-        return None
-    return "must look like redis://host:6379/0, rediss://... or unix:///path?db=0"
+    wrong = "must look like redis://host:6379/0, rediss://... or unix:///path?db=0"
+    try:
+        parts = urlsplit(url)
+        network = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port that is no number, an address that is no address
+        return wrong
+    return None if network or (parts.scheme == "unix" and parts.path) else wrong
 
 
 def _endpoint_problem(endpoint: str) -> str | None:
-    parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
     try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
         fine = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
     except ValueError:
         fine = False
@@ -157,35 +160,44 @@ def default_data_dir() -> Path:
 
 
 def _kept_secret(data_dir: Path, name: str) -> str:
-    """A secret of this installation, made on first use and kept 0600 beside the data (development only)."""
+    """A secret of this installation, made on first use and kept 0600 beside the data (development only).
+
+    It is written whole before it gets its name, so that no other process ever reads half of it.
+    """
     path = data_dir / "secrets" / name
-    try:
+    if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        value = secrets.token_urlsafe(48)
-        file.write(value)
-    return value
+        draft = path.with_name(f".{name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):  # another process was first
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text(encoding="ascii").strip()
 
 
 def _read_secrets(reader: _Reader, environment: str, data_dir: Path) -> tuple[str, tuple[str, ...]]:
-    """SECRET_KEY and KEY_PEPPER: generated in development, demanded in production."""
-    found: dict[str, str] = {}
+    """SECRET_KEY and KEY_PEPPER (a comma list): generated in development, demanded in production."""
+    found: dict[str, tuple[str, ...]] = {}
     for name, floor in (("SECRET_KEY", 50), ("KEY_PEPPER", 32)):
         value = reader.secret(name)
         if value is None and environment == "development":
             try:
                 value = _kept_secret(data_dir, name.lower())
-            except OSError as error:
-                reader.fault(name, f"is not set and cannot be kept under {data_dir} ({error.strerror})")
-        elif value is None:
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not readable"
+                reader.fault(name, f"is not set and cannot be kept under {data_dir} ({reason}); see COCKPIT_DATA_DIR")
+                value = "never used"
+        if value is None:
             reader.fault(name, f"is required in production (at least {floor} random characters)")
-        elif environment == "production" and any(len(part.strip()) < floor for part in value.split(",")):
+            value = "never used"
+        parts = tuple(part.strip() for part in value.split(",") if part.strip()) if name == "KEY_PEPPER" else (value,)
+        if not parts or not parts[0]:
+            reader.fault(name, "is empty")
+        elif environment == "production" and value != "never used" and any(len(part) < floor for part in parts):
             reader.fault(name, f"is too short for production: at least {floor} random characters")
-        found[name] = value or "x"
-    return found["SECRET_KEY"], tuple(part.strip() for part in found["KEY_PEPPER"].split(",") if part.strip())
+        found[name] = parts or ("never used",)
+    return found["SECRET_KEY"][0], found["KEY_PEPPER"]
 
 
 def _check_production(reader: _Reader, env: Env) -> None:
@@ -199,6 +211,56 @@ def _check_production(reader: _Reader, env: Env) -> None:
         reader.fault("SECURE_COOKIES", "must be true in production")
 
 
+def _general(reader: _Reader) -> dict[str, Any]:
+    environments = ("development", "production")
+    old_name = reader.text("NODE_ENV", "development")  # the documented name of another stack; "test" means development
+    old_name = old_name if old_name in environments else "development"
+    default_organization = reader.text("DEFAULT_ORGANIZATION", "shared")
+    if not _SLUG.fullmatch(default_organization):
+        reader.fault("DEFAULT_ORGANIZATION", "must be an organization's slug: lower-case letters, digits and _")
+    return {
+        "environment": reader.choice("COCKPIT_ENV", old_name, environments),
+        "log_level": reader.choice("LOG_LEVEL", "info", _LEVELS),
+        "log_format": reader.choice("LOG_FORMAT", "auto", ("auto", "json", "console")),
+        "data_dir": Path(reader.text("COCKPIT_DATA_DIR") or default_data_dir()).expanduser().absolute(),
+        "default_organization": default_organization,
+        "admin_username": reader.text("ADMIN_USERNAME", "admin"),
+        "admin_password": reader.secret("ADMIN_PASSWORD"),
+        "api_key": reader.secret("COCKPIT_API_KEY"),
+    }
+
+
+def _services(reader: _Reader) -> dict[str, Any]:
+    tracing = reader.text("TRACING_ENDPOINT") or None
+    if tracing and (problem := _endpoint_problem(tracing)):
+        reader.fault("TRACING_ENDPOINT", problem)
+    return {
+        "database_url": reader.url("DATABASE_URL", _database_problem),
+        "database_owner_url": reader.url("DATABASE_OWNER_URL", _database_problem),
+        "database_pool": reader.integer("DATABASE_POOL", 0, 0, 500),
+        "statement_timeout": reader.integer("STATEMENT_TIMEOUT", 30, 1, 3600),
+        "redis_url": reader.url("REDIS_URL", _redis_problem),
+        "tracing_endpoint": tracing,
+        "prometheus_port": reader.integer("PROMETHEUS_PORT", 9090, 1, 65535),
+        "grafana_port": reader.integer("GRAFANA_PORT", 3000, 1, 65535),
+    }
+
+
+def _web(reader: _Reader, environment: str) -> dict[str, Any]:
+    local = ("localhost", "127.0.0.1", "[::1]") if environment == "development" else ()
+    return {
+        "host": reader.text("HOST", "127.0.0.1"),
+        "port": reader.integer("PORT", 3001, 1, 65535),
+        "allowed_hosts": reader.words("ALLOWED_HOSTS", local),
+        "csrf_trusted_origins": reader.words("CSRF_TRUSTED_ORIGINS"),
+        "secure_cookies": reader.boolean("SECURE_COOKIES", environment == "production"),
+        "trusted_proxies": reader.integer("TRUSTED_PROXIES", 0, 0, 10),
+        "rate_limit_per_minute": reader.integer("RATE_LIMIT_PER_MINUTE", 60_000, 1, 100_000_000),
+        "web_workers": reader.integer("WEB_WORKERS", 1, 1, 64),
+        "web_threads": reader.integer("WEB_THREADS", 256, 1, 4096),
+    }
+
+
 def read(environ: Mapping[str, str]) -> Env:
     """The typed environment.
 
@@ -206,50 +268,10 @@ def read(environ: Mapping[str, str]) -> Env:
         EnvironmentFaults: with one line for every variable that is missing, unsafe or malformed.
     """
     reader = _Reader(environ)
-    environments = ("development", "production")
-    old_name = reader.text("NODE_ENV", "development")  # the documented name of another stack; "test" means development
-    old_name = old_name if old_name in environments else "development"
-    environment: Environment = (
-        "production" if reader.choice("COCKPIT_ENV", old_name, environments) == "production" else "development"
-    )
-    data_dir = Path(reader.text("COCKPIT_DATA_DIR") or default_data_dir()).expanduser().absolute()
-    secret_key, key_pepper = _read_secrets(reader, environment, data_dir)
-    default_organization = reader.text("DEFAULT_ORGANIZATION", "shared")
-    if not _SLUG.fullmatch(default_organization):
-        reader.fault("DEFAULT_ORGANIZATION", "must be an organization's slug: lower-case letters, digits and _")
-    tracing = reader.text("TRACING_ENDPOINT") or None
-    if tracing and (problem := _endpoint_problem(tracing)):
-        reader.fault("TRACING_ENDPOINT", problem)
-    local = ("localhost", "127.0.0.1", "[::1]") if environment == "development" else ()
-    env = Env(
-        environment=environment,
-        log_level=reader.choice("LOG_LEVEL", "info", _LEVELS),
-        log_format=reader.choice("LOG_FORMAT", "auto", ("auto", "json", "console")),
-        data_dir=data_dir,
-        host=reader.text("HOST", "127.0.0.1"),
-        port=reader.integer("PORT", 3001, 1, 65535),
-        prometheus_port=reader.integer("PROMETHEUS_PORT", 9090, 1, 65535),
-        grafana_port=reader.integer("GRAFANA_PORT", 3000, 1, 65535),
-        tracing_endpoint=tracing,
-        default_organization=default_organization,
-        database_url=reader.url("DATABASE_URL", _database_problem),
-        database_owner_url=reader.url("DATABASE_OWNER_URL", _database_problem),
-        database_pool=reader.integer("DATABASE_POOL", 0, 0, 500),
-        statement_timeout=reader.integer("STATEMENT_TIMEOUT", 30, 1, 3600),
-        redis_url=reader.url("REDIS_URL", _redis_problem),
-        secret_key=secret_key,
-        key_pepper=key_pepper,
-        admin_username=reader.text("ADMIN_USERNAME", "admin"),
-        admin_password=reader.secret("ADMIN_PASSWORD"),
-        api_key=reader.secret("COCKPIT_API_KEY"),
-        allowed_hosts=reader.words("ALLOWED_HOSTS", local),
-        csrf_trusted_origins=reader.words("CSRF_TRUSTED_ORIGINS"),
-        secure_cookies=reader.boolean("SECURE_COOKIES", environment == "production"),
-        trusted_proxies=reader.integer("TRUSTED_PROXIES", 0, 0, 10),
-        rate_limit_per_minute=reader.integer("RATE_LIMIT_PER_MINUTE", 60_000, 1, 100_000_000),
-        web_workers=reader.integer("WEB_WORKERS", 1, 1, 64),
-        web_threads=reader.integer("WEB_THREADS", 256, 1, 4096),
-    )
+    general = _general(reader)
+    secret_key, key_pepper = _read_secrets(reader, general["environment"], general["data_dir"])
+    services, web = _services(reader), _web(reader, general["environment"])
+    env = Env(secret_key=secret_key, key_pepper=key_pepper, **general, **services, **web)
     if env.production:
         _check_production(reader, env)
     for name in sorted(environ):
@@ -261,14 +283,9 @@ def read(environ: Mapping[str, str]) -> Env:
 
 
 def with_file(environ: Mapping[str, str], path: Path = ROOT / ".env") -> dict[str, str]:
-    """`environ` over what the `.env` file says (NAME=value lines; # comments; optional quotes)."""
-    merged: dict[str, str] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name, equals, value = line.strip().removeprefix("export ").partition("=")
-            if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.strip()):
-                merged[name.strip()] = re.sub(r"\s+#.*$", "", value.strip()).strip().strip("'\"")
-    return {**merged, **environ}
+    """`environ` over what the `.env` file says: NAME=value lines, # comments, quotes that keep all between them."""
+    found = dotenv_values(path, interpolate=False, encoding="utf-8") if path.is_file() else {}
+    return {**{name: value for name, value in found.items() if value is not None}, **environ}
 
 
 def load() -> Env:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db import DataError, InterfaceError, OperationalError
@@ -12,6 +13,7 @@ from django.shortcuts import render
 from psycopg import errors as postgres
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -38,7 +40,11 @@ _TABLE: tuple[tuple[type[BaseException], int, str, int | None], ...] = (
     (PoolTimeout, 503, "Busy", 2),
     (OperationalError, 503, "Database not available", 5),
     (InterfaceError, 503, "Database not available", 5),
+    (psycopg.OperationalError, 503, "Database not available", 5),  # COPY's errors come as the driver's own
+    (psycopg.InterfaceError, 503, "Database not available", 5),
+    (postgres.ReadOnlySqlTransaction, 503, "Database read only", 5),  # to Django an internal error like any bug
     (DataError, 400, "Not valid", None),
+    (psycopg.DataError, 400, "Not valid", None),
 )
 _TITLES = {400: "Not valid", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
            406: "Not acceptable", 413: "Too large", 415: "Content type not supported", 422: "Not processable",
@@ -69,12 +75,14 @@ def problem(
 
 
 def _from_table(error: BaseException) -> HttpResponse | None:
+    if isinstance(error.__cause__, postgres.ReadOnlySqlTransaction | postgres.DiskFull):
+        error = error.__cause__
     for kind, status, title, wait in _TABLE:
         if isinstance(error, kind):
             # What a database says may name tables and hosts; only our own words go out.
-            own = status < 500 and not isinstance(error, DataError | SuspiciousOperation | Http404)
+            own = status < 500 and not isinstance(error, DataError | psycopg.DataError | SuspiciousOperation | Http404)
             errors = error.errors if isinstance(error, BadItems | BadParameters) else ()
-            if isinstance(error.__cause__, postgres.DiskFull):
+            if isinstance(error, postgres.DiskFull):
                 title = "Storage full"
             return problem(status, str(error) if own else "", title=title, errors=errors, retry_after=wait)
     return None
@@ -94,6 +102,16 @@ def _of_api(error: exceptions.APIException) -> HttpResponse:
     if challenge := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = challenge
     return response
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """The API speaks JSON to everybody, whatever they say they accept."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 def handle(error: Exception, context: dict[str, Any]) -> HttpResponseBase | Response | None:

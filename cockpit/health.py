@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import structlog
@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = 2.0  # seconds for a whole answer: Postgres' own time-outs do not fire on a frozen server
 _LITTLE_DISK = 100 * 1024 * 1024
-_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
 class NotWell(Exception):
@@ -90,26 +89,43 @@ _PARTS: tuple[tuple[str, Callable[[], None], bool], ...] = (
 )
 
 
+_pool = ThreadPoolExecutor(max_workers=len(_PARTS), thread_name_prefix="health")
+_asked: dict[str, Future[None]] = {}
+_asking = Lock()
+
+
+def _ask(name: str, check: Callable[[], None]) -> Future[None]:
+    """A part's answer; while one is awaited nobody asks again, so a part that hangs holds one thread and no more."""
+    with _asking:
+        if name not in _asked or _asked[name].done():
+            _asked[name] = _pool.submit(check)
+        return _asked[name]
+
+
 def _look(names: frozenset[str]) -> dict[str, dict[str, Any]]:
     """Each part's state within the deadline, whatever hangs."""
     until = time.monotonic() + _DEADLINE
-    asked: list[tuple[str, bool, float, Future[None]]] = [
-        (name, spare, time.monotonic(), _pool.submit(check)) for name, check, spare in _PARTS if name in names
-    ]
+    asked = [(name, spare, time.monotonic(), _ask(name, check)) for name, check, spare in _PARTS if name in names]
     found = {}
     for name, spare, began, future in asked:
-        state, error = "ok", None
-        try:
-            future.result(timeout=max(0.0, until - time.monotonic()))
-        except NotWell as problem:
-            state, error = ("degraded" if spare else "down"), str(problem)
-        except Late:
-            state, error = ("degraded" if spare else "down"), f"no answer within {_DEADLINE:.0f} s"
-        except Exception as problem:
-            log.warning("part not well", part=name, reason=type(problem).__name__)
-            state, error = ("degraded" if spare else "down"), type(problem).__name__
+        error = _error(future, until)
+        state = "ok" if error is None else "degraded" if spare else "down"
         found[name] = {"state": state, "latencyMs": round((time.monotonic() - began) * 1000, 1), "error": error}
+        if error:
+            log.warning("part not well", part=name, reason=error)
     return found
+
+
+def _error(future: Future[None], until: float) -> str | None:
+    try:
+        future.result(timeout=max(0.0, until - time.monotonic()))
+    except NotWell as problem:
+        return str(problem)
+    except Late:
+        return f"no answer within {_DEADLINE:.0f} s"
+    except Exception as problem:
+        return type(problem).__name__  # its text may name hosts and users
+    return None
 
 
 def _overall(parts: dict[str, dict[str, Any]]) -> str:

@@ -1,5 +1,6 @@
 """What every request passes: an id and an access line, headers that keep browsers strict, and a person's scope."""
 
+import ipaddress
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.cache import patch_vary_headers
 
 from bedrock import identifiers
@@ -18,7 +19,8 @@ from organizations.models import AuditEvent, User
 log = structlog.get_logger("cockpit.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_ADDRESS = re.compile(r"[0-9a-fA-F:.]{2,45}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_PAGE_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 # Strict everywhere: no inline script or style, nothing from other hosts, no frames.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -33,7 +35,10 @@ def _client_address(request: HttpRequest) -> str | None:
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     if settings.TRUSTED_PROXIES and len(hops) >= settings.TRUSTED_PROXIES:
         address = hops[-settings.TRUSTED_PROXIES]
-    return address if address and _ADDRESS.fullmatch(address) else None
+    try:
+        return str(ipaddress.ip_address((address or "").partition("%")[0]))
+    except ValueError:
+        return None
 
 
 class RequestContext:
@@ -50,7 +55,7 @@ class RequestContext:
             actor_kind=AuditEvent.Actor.UNKNOWN,
             actor="anonymous",
             address=_client_address(request),
-            user_agent=request.META.get("HTTP_USER_AGENT", "")[:400],
+            user_agent=_UNPRINTABLE.sub(" ", request.META.get("HTTP_USER_AGENT", "")[:400]),
             request_id=request_id,
         )
         token = audit.origin.set(origin)
@@ -88,8 +93,12 @@ class SecurityHeaders:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+        if request.method in _PAGE_METHODS or request.path.startswith("/api/"):
+            response = self.get_response(request)
+        else:  # Django's own views answer TRACE like GET, and the rest with a lost CSRF token
+            response = HttpResponseNotAllowed(_PAGE_METHODS)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
+        response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)  # for browsers that know no policy
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
         if not request.path.startswith(f"/{settings.STATIC_URL.strip('/')}/"):
@@ -110,6 +119,6 @@ class EnterScope:
         request.access = access.enter_person(request.user)
         with request.access.whole_scope.enter():
             response = self.get_response(request)
-            if response.status_code >= 500:
+            if response.status_code >= 400:
                 transaction.set_rollback(True)  # the error was caught inside: nothing half-written may stay
         return response

@@ -2,9 +2,7 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.templatetags.static import static
 from django.urls import path
-from django.views.generic import RedirectView
 
 from cockpit import health
 from cockpit.dashboard import api as dashboard_api
@@ -19,7 +17,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(authentication_form=SignInForm, redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url=static("favicon.svg"), permanent=True)),  # what admin pages ask for
+    path("favicon.ico", views.favicon),  # what admin pages ask for
     path("api/health", health.HealthView.as_view(), name="health"),
     path("api/health/live", health.LiveView.as_view(), name="health-live"),
     path("api/health/ready", health.ReadyView.as_view(), name="health-ready"),

@@ -1,17 +1,19 @@
 """Recorded inferences in the admin, to read."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from bedrock import identifiers
 from monitoring.measures import SOURCES, STATUSES
 from monitoring.models import Inference
-from organizations.admin import OrganizationFilter, ScopedAdmin
+from monitoring.store import retention
+from organizations.scoped_admin import OrganizationFilter, ScopedAdmin
 
 
 class _ChoiceFilter(admin.SimpleListFilter):
@@ -36,6 +38,17 @@ class SourceFilter(_ChoiceFilter):
     choices_of = SOURCES
 
 
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than a person turns pages: a full count of a month can take seconds."""
+
+    most = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows[: self.most].count())
+
+
 @admin.register(Inference)
 class InferenceAdmin(ScopedAdmin):
     list_display = ("occurred_at", "organization", "model", "provider", "status", "duration", "input_tokens",
@@ -45,6 +58,7 @@ class InferenceAdmin(ScopedAdmin):
     search_fields = ("model", "trace_id")
     search_help_text = "model or trace id"
     ordering = ("-occurred_at",)
+    paginator = CappedPaginator
 
     @admin.display(description="duration", ordering="duration_us")
     def duration(self, inference: Inference) -> str:
@@ -54,10 +68,15 @@ class InferenceAdmin(ScopedAdmin):
         """By id and the time inside it, so that one partition is read."""
         try:
             identifier = identifiers.parse(object_id)
-        except ValueError:
+            moment = identifiers.moment_of(identifier)
+        except (ValueError, OverflowError):  # 48 bits of milliseconds reach beyond the year 9999
             return None
-        moment = identifiers.moment_of(identifier)
         return self.get_queryset(request).filter(pk=identifier, occurred_at=moment).first()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(occurred_at__lte=timezone.now() + timedelta(days=1))
+        """What retention still keeps, organization by organization."""
+        now = timezone.now()
+        kept = Q(pk__in=[])
+        for organization, one in retention.every().items():
+            kept |= Q(organization=organization, occurred_at__gte=one.raw_since(now))
+        return super().get_queryset(request).filter(kept)

@@ -78,7 +78,10 @@ def _body(request: Request) -> tuple[bytes, bool]:
         raise UnsupportedMediaType(encoding, "Only the content encoding gzip is read.")
     limit = serializers.MAX_WIRE
     announced = request.META.get("CONTENT_LENGTH") or "0"
-    body = b"" if announced.isdigit() and int(announced) > limit else request._request.read(limit + 1)
+    # A chunked body has no announced length, for which Django reads nothing; the server ends its stream by itself.
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    source = request.META["wsgi.input"] if chunked else request._request
+    body = b"" if announced.isdigit() and int(announced) > limit else source.read(limit + 1)
     if len(body) > limit or (announced.isdigit() and int(announced) > limit):
         raise TooLarge(f"At most {limit // 1024 // 1024} MiB a request.")
     return (serializers.inflate(body) if encoding == "gzip" else body), kind in _NDJSON

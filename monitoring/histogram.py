@@ -1,9 +1,9 @@
-"""Durations as counts in fixed log-spaced buckets: mergeable, small, and a quantile within 12 %."""
+"""Durations as counts in fixed log-spaced buckets: mergeable, small, quantiles within a bucket."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Upper bounds in microseconds: 2 ms, each 1.25 times the one before, up to 33 minutes; one more bucket is above all.
+# Upper bounds in microseconds: 2 ms, each 1.25 times the one before, up to 27 minutes; one more bucket is above all.
 BOUNDS_US: tuple[int, ...] = tuple(round(2_000 * 1.25**step) for step in range(62))
 BUCKETS = len(BOUNDS_US) + 1
 
@@ -16,8 +16,8 @@ def bucket_of(microseconds: int) -> int:
 def quantile_ms(counts: Sequence[int], q: float) -> float | None:
     """The q-quantile (0-1) in milliseconds, interpolated inside its bucket; None where nothing was counted.
 
-    The error is at most the bucket's width, 25 % from bound to bound and 12 % from its middle. What lies above the
-    last bound is reported as that bound.
+    The error is at most the width of a bucket, 25 %, and usually a few per cent; below the first bound it can be all of
+    2 ms, and what lies above the last one is reported as that bound (27 minutes).
     """
     total = sum(counts)
     if total == 0:

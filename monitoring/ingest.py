@@ -78,7 +78,9 @@ def _money_fault(field: str, amount: Decimal) -> Fault | None:
     if amount >= MONEY_BELOW:
         return Fault(field, "too-large", f"must be below {MONEY_BELOW}")
     exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -MONEY_DECIMALS:
+    if not isinstance(exponent, int) or exponent > 9:  # 0E+99999999999 is not even a large amount
+        return Fault(field, "too-large", f"must be below {MONEY_BELOW}")
+    if exponent < -MONEY_DECIMALS:
         return Fault(field, "too-precise", f"must have at most {MONEY_DECIMALS} decimals")
     return None
 
@@ -88,7 +90,7 @@ def _tag_faults(tags: Mapping[str, Any]) -> Faults:
         return [Fault("/tags", "too-many", f"must hold at most {MAX_TAGS} tags")]
     faults = []
     for name, value in tags.items():
-        pointer = f"/tags/{name[:64]}"
+        pointer = f"/tags/{text.printable(name[:64])}"
         problem = text.text_problem(name, 64) or (text.text_problem(value, 256) if isinstance(value, str) else None)
         if isinstance(value, int | float) and not -(2**53) <= value <= 2**53:
             problem = "must lie within 2^53 of 0"
@@ -137,13 +139,16 @@ def faults_of(item: Item, organization: str, now: datetime, *, backfill: bool) -
 
 def user_hash(organization: str, user: str) -> str:
     """A person's name as a keyed hash: equal within an organization, meaningless across, not to be turned back."""
-    return hashlib.blake2b(
-        user.encode(), digest_size=16, key=_user_key(organization, settings.KEY_PEPPER[0])
-    ).hexdigest()
+    return hashlib.blake2b(user.encode(), digest_size=16, key=_secret_of(organization)).hexdigest()
+
+
+def _secret_of(organization: str) -> bytes:
+    """From the oldest pepper, so that rotating in a new one changes no hash."""
+    return _derived(organization, settings.KEY_PEPPER[-1])
 
 
 @lru_cache(maxsize=1024)
-def _user_key(organization: str, pepper: str) -> bytes:
+def _derived(organization: str, pepper: str) -> bytes:
     return hashlib.sha256(f"{organization}:{pepper}".encode()).digest()
 
 
@@ -151,12 +156,14 @@ def _key_hash(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=16).digest()
 
 
-def _content_hash(item: Item) -> bytes:
-    """Equal for equal content: spelling of numbers, order of fields and the key itself left out."""
-    plain = msgspec.structs.asdict(item) | {"idempotency_key": None}
+def _content_hash(item: Item, organization: str) -> bytes:
+    """Equal for equal content, however numbers and times are spelled; keyed, for it covers the user's name too."""
+    plain = msgspec.structs.asdict(item) | {"idempotency_key": None, "organization": None}
     for name in ("cost", "revenue"):
-        plain[name] = plain[name] if plain[name] is None else f"{plain[name].normalize(money.EXACT):f}"
-    return hashlib.blake2b(_content.encode(plain), digest_size=16).digest()
+        plain[name] = None if plain[name] is None else money.text(plain[name].copy_abs())
+    if item.occurred_at is not None:
+        plain["occurred_at"] = identifiers.milliseconds(item.occurred_at)
+    return hashlib.blake2b(_content.encode(plain), digest_size=16, key=_secret_of(organization)).digest()
 
 
 def _inference(item: Item, organization: str, now_ms: int, key: str | None) -> Inference:
@@ -187,7 +194,7 @@ def _inference(item: Item, organization: str, now_ms: int, key: str | None) -> I
         span_id=item.span_id,
         tags=item.tags,
         key=None if key is None else _key_hash(key),
-        content=None if key is None else _content_hash(item),
+        content=None if key is None else _content_hash(item, organization),
     )
 
 

@@ -80,6 +80,7 @@ class Access:
             raise NotFound("No such organization.")
         if not self.may(permission, chosen):
             raise PermissionDenied(f"This needs the permission {permission}.")
+        structlog.contextvars.bind_contextvars(organization=chosen)
         return chosen
 
 
@@ -114,20 +115,21 @@ class _KeyRing:
             return known[1]
         with Scope.system("authenticate").enter():
             found = list(ApiKey.objects.filter(prefix=prefix, revoked_at=None).select_related("organization"))
-            self._touch(found)
         if len(self._known) > 10_000:
             self._known.clear()
         self._known[prefix] = (time.monotonic() + _KEY_MEMORY, found)
         return found
 
     @staticmethod
-    def _touch(found: list[ApiKey]) -> None:
-        """Last used, to the minute: at most one write a key and minute."""
+    def touch(key: ApiKey) -> None:
+        """Last used, to the minute: at most one write a key and minute, and only for who knew its secret."""
         now = timezone.now()
+        if key.last_used_at is not None and key.last_used_at >= now - timedelta(minutes=1):
+            return
         old = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
-        for key in found:
-            if key.last_used_at is None or key.last_used_at < now - timedelta(minutes=1):
-                ApiKey.objects.filter(old, pk=key.pk).update(last_used_at=now.replace(second=0, microsecond=0))
+        key.last_used_at = now.replace(second=0, microsecond=0)
+        with Scope.system("authenticate").enter():
+            ApiKey.objects.filter(old, pk=key.pk).update(last_used_at=key.last_used_at)
 
     def forget(self) -> None:
         self._known.clear()
@@ -148,6 +150,7 @@ def of_key(text: str) -> Access | None:
         return None
     for key in found:
         if keys.matches(key.digest, secret) and (key.expires_at is None or timezone.now() < key.expires_at):
+            key_ring.touch(key)
             granted = frozenset(key.scopes)
             slugs = Organization.objects.values_list("slug", flat=True) if key.platform else [key.organization_id]
             grants = dict.fromkeys(slugs, granted)

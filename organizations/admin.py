@@ -8,143 +8,16 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.utils import timezone
 
-from organizations import audit, keys
+from bedrock.text import text_problem
+from organizations import keys
 from organizations.access import enter_person, key_ring
 from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
 from organizations.scope import Scope
-from organizations.site import DATA_READERS, OWNERS, access_of, organizations_of
-
-
-class OrganizationFilter(admin.SimpleListFilter):
-    """The person's own organizations, never a list of all."""
-
-    title = "organization"
-    parameter_name = "organization"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        own = organizations_of(request, DATA_READERS)
-        return list(Organization.objects.filter(slug__in=own).values_list("slug", "name"))
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(organization=self.value()) if self.value() else queryset
-
-
-class Audited:
-    """Writes admin changes to the audit trail (never to Django's own log), and shows an object's history from it."""
-
-    def organization_of(self, obj: Any) -> str:
-        return str(obj.organization_id)
-
-    def _audit(self, obj: models.Model, action: str, changes: dict[str, Any] | None = None) -> None:
-        audit.record(
-            organization=self.organization_of(obj),
-            action=action,
-            object_type=obj._meta.model_name or "",
-            object_id=str(obj.pk),
-            object_text=str(obj),
-            changes=changes,
-        )
-
-    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
-        self._audit(obj, "created")
-
-    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
-        self._audit(obj, "changed", getattr(request, "audited_changes", {}))
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        for obj in queryset:
-            self._audit(obj, "deleted")
-
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> list[Any]:
-        """Kept for `log_change`: field -> [before, after], secrets masked by the audit verb."""
-        changes: dict[str, Any] = {}
-        for name in form.changed_data:
-            if "password" in name:
-                changes[name] = ["", "changed"]
-            elif name in form.cleaned_data:
-                changes[name] = [str(form.initial.get(name, ""))[:200], str(form.cleaned_data[name])[:200]]
-        for formset in formsets or []:
-            changes |= {f"added {row}": [] for row in formset.new_objects}
-            changes |= {f"removed {row}": [] for row in formset.deleted_objects}
-            changes |= {f"changed {row}": list(fields) for row, fields in formset.changed_objects}
-        request.audited_changes = changes  # type: ignore[attr-defined]
-        return []
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        obj = self.get_object(request, object_id)  # type: ignore[attr-defined]
-        if obj is None or not self.has_view_permission(request, obj):  # type: ignore[attr-defined]
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        events = AuditEvent.objects.filter(
-            organization=self.organization_of(obj), object_type=obj._meta.model_name, object_id=str(obj.pk)
-        )[:200]
-        context = {
-            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
-            "title": f"Change history: {obj}",
-            "events": events,
-            "object": obj,
-            "opts": self.opts,  # type: ignore[attr-defined]
-        }
-        return TemplateResponse(request, "admin/audit_history.html", context)
-
-
-class ScopedAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
-    """The base of every admin over rows of an organization; permissions come from memberships, not from groups."""
-
-    readers = DATA_READERS
-    writers: frozenset[str] = frozenset()
-    organization_field = "organization"
-    list_per_page = 50
-    show_full_result_count = False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = organizations_of(request, self.readers)
-        return super().get_queryset(request).filter(**{f"{self.organization_field}__in": own})
-
-    def _allowed(self, request: HttpRequest, roles: frozenset[str], obj: Any) -> bool:
-        """Whether the person has one of the roles there; with no roles at all nobody may, administrators included."""
-        own = organizations_of(request, roles) if roles else []
-        return bool(own) if obj is None else self.organization_of(obj) in own
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allowed(request, self.readers, obj)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._allowed(request, self.writers, None)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allowed(request, self.writers, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allowed(request, self.writers, obj)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "organization":
-            kwargs["queryset"] = Organization.objects.filter(slug__in=organizations_of(request, self.writers))
-        elif db_field.name == "user":
-            kwargs["queryset"] = people_of(request)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only what the page itself offers: its filters, never a field or relation named by hand."""
-        offered: set[str] = set()
-        for entry in self.list_filter:
-            name = entry if isinstance(entry, str) else getattr(entry, "parameter_name", "")
-            offered |= {str(name), f"{name}__exact", f"{name}__isnull"}
-        return lookup in offered
-
-
-def people_of(request: HttpRequest) -> QuerySet[User]:
-    """The people a person may know of: everybody for platform administrators, else those of their organizations."""
-    if access_of(request).administrator:
-        return User.objects.all()
-    return User.objects.filter(memberships__organization__in=organizations_of(request, OWNERS)).distinct()
+from organizations.scoped_admin import Audited, OrganizationFilter, ScopedAdmin, people_of
+from organizations.site import OWNERS, access_of, organizations_of
 
 
 class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -161,6 +34,9 @@ class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
                     "Inferences are stored in the present currency; it can no longer change."
                 ) from None
         return currency
+
+
+_CAPACITY = ("raw_days", "minute_days", "hour_days", "max_names")
 
 
 @admin.register(Organization)
@@ -181,7 +57,9 @@ class OrganizationAdmin(ScopedAdmin):
         return False  # its rows, keys and audit trail would go with it
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("slug", "created_at") if obj else ("created_at",)
+        fixed = ("slug", "created_at") if obj else ("created_at",)
+        # What costs the platform memory and disk is the platform's to decide.
+        return fixed if access_of(request).administrator else (*fixed, *_CAPACITY)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -249,6 +127,12 @@ class PersonAdmin(Audited, DjangoUserAdmin):  # type: ignore[type-arg]
     def organization_of(self, obj: Any) -> str:
         return obj.memberships.values_list("organization_id", flat=True).first() or "shared"
 
+    def audited_in(self, request: HttpRequest, obj: Any) -> str:
+        """The person's first organization that the actor owns; the actor's own, when the last membership just went."""
+        own = organizations_of(request, OWNERS)
+        theirs = obj.memberships.filter(organization__in=own).values_list("organization_id", flat=True).first()
+        return theirs or ("shared" if access_of(request).administrator else min(own))
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_fieldsets(request, obj)
         if obj and access_of(request).administrator:
@@ -286,15 +170,18 @@ class PersonAdmin(Audited, DjangoUserAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is not None and self._may_change(request, obj) and obj.pk != request.user.pk
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return (MembershipInline,)
-
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup == "is_active__exact"
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     scopes = forms.MultipleChoiceField(choices=KeyScope.choices, widget=forms.CheckboxSelectMultiple)
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"])
+        if problem := text_problem(name, 100):
+            raise forms.ValidationError(f"The name {problem}.")
+        return name
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or self.cleaned_data
@@ -360,7 +247,7 @@ class ApiKeyAdmin(ScopedAdmin):
         now = timezone.now()
         for key in queryset.filter(revoked_at=None):
             ApiKey.objects.filter(pk=key.pk).update(revoked_at=now)
-            self._audit(key, "revoked")
+            self.audit(request, key, "revoked")
         transaction.on_commit(key_ring.forget)
         messages.success(request, "Revoked; the keys stop working within a second.")
 

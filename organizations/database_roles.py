@@ -6,23 +6,23 @@ from typing import Any
 OWNER, APP, INGEST = "cockpit_owner", "cockpit_app", "cockpit_ingest"
 
 
-def roles_sql(database: str) -> str:
-    """SQL that makes the roles and their rights on the database; running it again changes nothing.
+def roles_sql() -> str:
+    """SQL that makes the roles and their rights on the current database; running it again changes nothing.
 
     cockpit_owner owns the tables (migrations, partitions). cockpit_app is everything else: bound by every policy.
     cockpit_ingest bypasses policies for COPY alone, cannot log in, and is taken on by cockpit_app only by name.
     Passwords are the administrator's own step: ALTER ROLE ... PASSWORD.
     """
     create = "\n".join(
-        f"""DO $$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} {options}; END IF;
-END $$;"""
+        f"  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} {options}; END IF;"
         for role, options in ((OWNER, "LOGIN"), (APP, "LOGIN"), (INGEST, "NOLOGIN BYPASSRLS"))
     )
-    return f"""{create}
+    return f"""DO $$ BEGIN
+{create}
+  EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO {OWNER}, {APP}', current_database());
+  EXECUTE format('ALTER DATABASE %I OWNER TO {OWNER}', current_database());
+END $$;
 GRANT {INGEST} TO {APP} WITH INHERIT FALSE, SET TRUE;
-GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {OWNER}, {APP};
-ALTER DATABASE {database} OWNER TO {OWNER};
 """
 
 

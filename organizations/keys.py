@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from bedrock.text import text_problem
 from organizations import audit
 from organizations.models import ApiKey, KeyScope
 
@@ -36,6 +37,19 @@ def matches(stored: str, secret: str) -> bool:
     return found
 
 
+def _checked(organization: str, name: str, scopes: Iterable[str], *, platform: bool) -> list[str]:
+    """The scopes, sorted, when such a key may be made."""
+    wanted = sorted(set(scopes))
+    if problem := text_problem(name, 100):
+        raise ValueError(f"the name {problem}")
+    unknown = set(wanted) - set(KeyScope.values)
+    if unknown or not wanted:
+        raise ValueError(f"scopes must be some of {', '.join(KeyScope.values)}")
+    if platform and (organization != "shared" or not set(wanted) <= PLATFORM_SCOPES):
+        raise ValueError("a platform key belongs to shared and may only have metrics:read and dashboard:read")
+    return wanted
+
+
 def create_key(
     *,
     organization: str,
@@ -51,14 +65,9 @@ def create_key(
         The stored row and the key itself, which cannot be shown again.
 
     Raises:
-        ValueError: for unknown scopes, or a platform key that could do more than read.
+        ValueError: for unknown scopes, a name that cannot be shown, a platform key that could do more than read.
     """
-    wanted = sorted(set(scopes))
-    unknown = set(wanted) - set(KeyScope.values)
-    if unknown or not wanted:
-        raise ValueError(f"scopes must be some of {', '.join(KeyScope.values)}")
-    if platform and (organization != "shared" or not set(wanted) <= PLATFORM_SCOPES):
-        raise ValueError("a platform key belongs to shared and may only have metrics:read and dashboard:read")
+    wanted = _checked(organization, name, scopes, platform=platform)
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     key = ApiKey.objects.create(

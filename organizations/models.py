@@ -76,6 +76,9 @@ class Organization(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100_000)],
         help_text="Distinct models (and endpoints, providers, error types) a day; further ones count as __other__.",
     )
+    # Where deleting has come to: a longer retention brings nothing back, so nobody may look for it before these.
+    minutes_since = models.DateTimeField(null=True, editable=False)
+    hours_since = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,10 +1,12 @@
 """The admin site itself: who may enter it, and in which organizations a person holds which role."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.admin.sites import AdminSite
 from django.http import HttpRequest
 
+from organizations import audit
 from organizations.access import Access, enter_person
 from organizations.logins import SignInForm
 from organizations.models import Membership, User
@@ -45,3 +47,18 @@ class CockpitAdminSite(AdminSite):
         return (
             request.user.is_active and request.user.is_authenticated and bool(organizations_of(request, DATA_READERS))
         )
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """A person's own new password, which leaves a row as every other change does."""
+        response = super().password_change(request, extra_context)
+        if request.method == "POST" and response.status_code == 302:
+            access = access_of(request)
+            audit.record(
+                organization=min(access.roles, default="shared"),
+                action="changed",
+                object_type="user",
+                object_id=access.id,
+                object_text=access.name,
+                changes={"password": ["", "changed"]},
+            )
+        return response

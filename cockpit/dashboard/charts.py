@@ -124,9 +124,10 @@ class Steps:
 
     def label(self, index: int) -> str:
         """When a step was, as short as its window lets it be clear."""
+        if self.seconds >= _DAY:  # whole days are UTC days, whatever the zone of their readers
+            day = self.t[index].astimezone(UTC)
+            return f"{day:%a} {day.day} {day:%b}"
         local = self.t[index].astimezone(self.zone)
-        if self.seconds >= _DAY:
-            return f"{local:%a} {local.day} {local:%b}"
         if self.end - self.start <= timedelta(days=1, seconds=self.seconds):
             return f"{local:%H:%M}"
         return f"{local.day} {local:%b} {local:%H:%M}"

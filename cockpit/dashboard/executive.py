@@ -177,13 +177,18 @@ def models_by_cost(sight: Sight) -> Context:
     total = sum((cost for _, cost in priced), Decimal(0))
     top, rest = priced[:MOST_MODELS], priced[MOST_MODELS:]
     most = max((cost for _, cost in top), default=Decimal(0))
-    rows = [_destination(sight, _name(row), row.totals.inferences, cost, total, most) for row, cost in top]
+    rows = [_destination(sight, _name(row), _priced(row), cost, total, most) for row, cost in top]
     if rest:
         name = f"{len(rest)} other models" if len(rest) > 1 else "1 other model"
-        requests = sum(row.totals.inferences for row, _ in rest)
+        requests = sum(_priced(row) for row, _ in rest)
         others = _destination(sight, name, requests, sum((cost for _, cost in rest), Decimal(0)), total, most)
         rows.append({**others, "rest": True})
     return {"rows": rows, "unpriced": _unpriced(sight), "period": sight.last}
+
+
+def _priced(row: ModelRow) -> int:
+    """The requests that the cost is of: those without a price would pull the price of one towards zero."""
+    return row.totals.inferences - row.totals.unpriced
 
 
 def _name(row: ModelRow) -> str:

@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
+import structlog
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import parse_etags
@@ -23,6 +25,12 @@ from organizations.models import KeyScope, Organization
 
 REFRESH_SECONDS = 5
 NEWEST_CALLS = 50
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """To the icon where the static files have it; looked up now, as at import none may be collected yet."""
+    return redirect(static("favicon.svg"), permanent=True)
 
 
 @require_safe
@@ -93,6 +101,7 @@ def _chosen(request: HttpRequest, slug: str, own: list[Organization]) -> Organiz
     """The person's own organization of that name; another's is as absent as one that does not exist."""
     if not _access(request).may(KeyScope.DASHBOARD_READ, slug):
         return None
+    structlog.contextvars.bind_contextvars(organization=slug)
     return next((each for each in own if each.slug == slug), None)
 
 

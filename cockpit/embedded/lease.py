@@ -119,9 +119,12 @@ def open_places(env: Env) -> Places:
 def ensure_database(places: Places) -> None:
     """Make the database and its roles where they are missing."""
     with psycopg.connect(places.admin_url, autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if known is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        connection.execute(roles_sql(DATABASE).encode())
+    inside = psycopg.conninfo.make_conninfo(places.admin_url, dbname=DATABASE)
+    with psycopg.connect(inside, autocommit=True) as connection:
+        connection.execute(roles_sql().encode())
 
 
 @contextmanager

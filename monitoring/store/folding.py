@@ -24,11 +24,13 @@ def _upsert(grain: str) -> str:
     )
 
 
-# One statement: the deltas are gone from one table and counted in the three others, or nothing has happened.
+# One statement: the deltas are gone from one table and counted in the three others, or nothing has happened. The batch
+# is found by its last id and not by IN: the planner takes a table that was vacuumed while empty for one row, and looked
+# the list up again for every delta (10,000 took 22 s; 0.4 s like this).
 _FOLD = f"""
 WITH moved AS (
     DELETE FROM monitoring_rollup_delta
-    WHERE id IN (SELECT id FROM monitoring_rollup_delta ORDER BY id LIMIT {_BATCH})
+    WHERE id <= (SELECT max(id) FROM (SELECT id FROM monitoring_rollup_delta ORDER BY id LIMIT {_BATCH}) AS oldest)
     RETURNING *
 ), minutes AS ({_upsert("minute")}), hours AS ({_upsert("hour")}), days AS ({_upsert("day")})
 SELECT count(*) FROM moved

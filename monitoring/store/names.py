@@ -1,5 +1,6 @@
 """Caps on distinct names: the first ones of an organization and day keep their name, the rest count as `__other__`."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
@@ -21,7 +22,6 @@ class SeenNames:
 
     def __init__(self) -> None:
         self._known: set[Name] = set()
-        self._full: dict[tuple[str, date, str], bool] = {}
 
     def cap(self, cursor: Any, groups: dict[GroupKey, Group]) -> tuple[dict[GroupKey, Group], set[Name]]:
         """Groups with names beyond the cap merged under `__other__`, and the names to `remember` after the commit."""
@@ -40,31 +40,31 @@ class SeenNames:
         self._known |= set(names)
 
     def _let_in(self, cursor: Any, unknown: set[Name]) -> set[Name]:
-        """Which of the unknown names have a place; the free places go to them, one organization and day at a time."""
+        """Which of the unknown names have a place; the free places go to them, one organization after the other."""
         allowed: set[Name] = set()
-        for organization, day in sorted({(name[0], name[1]) for name in unknown}):
-            # Serialises newcomers of one organization and day, so that the cap is exact under concurrent writers.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [f"names:{organization}:{day}"])
+        for organization in sorted({name[0] for name in unknown}):
+            asked = {name for name in unknown if name[0] == organization}
+            # Serialises newcomers of one organization, so that the cap is exact under concurrent writers.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [f"names:{organization}"])
             cursor.execute(
-                "SELECT kind, name FROM monitoring_seen_name WHERE organization_id = %s AND day = %s",
-                [organization, day],
+                "SELECT organization_id, day, kind, name FROM monitoring_seen_name "
+                "WHERE organization_id = %s AND day = ANY(%s)",
+                [organization, sorted({name[1] for name in asked})],
             )
-            taken = {(organization, day, kind, name) for kind, name in cursor.fetchall()}
-            newcomers = sorted(name for name in unknown - taken if name[:2] == (organization, day))
-            allowed |= unknown & taken
-            if newcomers:
+            taken: set[Name] = set(cursor.fetchall())
+            allowed |= asked & taken
+            if newcomers := sorted(asked - taken):
                 cursor.execute("SELECT max_names FROM organizations_organization WHERE slug = %s", [organization])
-                limit = cursor.fetchone()[0]
-                allowed |= self._take_places(cursor, newcomers, taken, limit)
+                allowed |= self._take_places(cursor, newcomers, taken, cursor.fetchone()[0])
         return allowed
 
     @staticmethod
     def _take_places(cursor: Any, newcomers: list[Name], taken: set[Name], limit: int) -> set[Name]:
-        places = {kind: limit - sum(1 for name in taken if name[2] == kind) for kind, _ in _KINDS}
+        used = Counter((day, kind) for _, day, kind, _ in taken)
         let_in: list[Name] = []
         for name in newcomers:
-            if places[name[2]] > 0:
-                places[name[2]] -= 1
+            if used[name[1], name[2]] < limit:
+                used[name[1], name[2]] += 1
                 let_in.append(name)
         if let_in:
             organizations, days, kinds, names = (list(column) for column in zip(*let_in, strict=True))

@@ -56,12 +56,23 @@ def expire(*, now: datetime) -> None:
                 cursor.execute(f"DROP TABLE {name}")
                 log.info("partition dropped", partition=name)
     for organization, one in kept.items():
+        _note_deleted(organization, minutes=one.minutes_since(now), hours=one.hours_since(now))
         _delete("monitoring_inference", "(id, occurred_at)", "occurred_at", organization, one.raw_since(now))
         _delete("monitoring_rollup_minute", "ctid", "bucket", organization, one.minutes_since(now))
         _delete("monitoring_rollup_hour", "ctid", "bucket", organization, one.hours_since(now))
         _delete("monitoring_idempotency_key", "ctid", "created_at", organization, now - _KEYS_KEPT)
         with Scope.of(organization).enter():
             names.expire((now - timedelta(days=400)).date())
+
+
+def _note_deleted(organization: str, *, minutes: datetime, hours: datetime) -> None:
+    """These only ever move forward; one that lengthens its retention must not look for what is gone."""
+    with connections[_OWNER].cursor() as cursor:
+        cursor.execute(
+            "UPDATE organizations_organization SET minutes_since = greatest(minutes_since, %s), "
+            "hours_since = greatest(hours_since, %s) WHERE slug = %s",
+            [minutes, hours, organization],
+        )
 
 
 def _delete(table: str, key: str, column: str, organization: str, before: datetime) -> None:

@@ -10,7 +10,6 @@ from django.utils import timezone
 from monitoring import measures
 from monitoring.store import retention
 from monitoring.store.base import Call, Groups, Query, SteppedGroups, Summary
-from monitoring.store.retention import Retention
 from monitoring.store.windows import Segment, segments
 from organizations.scope import Scope
 
@@ -60,12 +59,11 @@ def _rows(scope: Scope, queries: Sequence[Query], *, step: timedelta | None) -> 
     """Every query's groups in one statement; each row is (query, step start, group, sums...)."""
     if not queries:
         return []
-    now = timezone.now()
-    kept = _shortest(scope)
+    minutes_since, hours_since = _shortest(scope)
     parts: list[str] = []
     parameters: list[Any] = []
     for number, query in enumerate(queries):
-        sql, values = _select(number, query, kept, now, step)
+        sql, values = _select(number, query, step, minutes_since, hours_since)
         parts.append(sql)
         parameters += values
     with scope.enter(), connection.cursor() as cursor:
@@ -73,25 +71,20 @@ def _rows(scope: Scope, queries: Sequence[Query], *, step: timedelta | None) -> 
         return list(cursor.fetchall())
 
 
-def _shortest(scope: Scope) -> Retention:
-    """What is surely kept for every organization of the scope, so that all parts of an answer reach equally far."""
+def _shortest(scope: Scope) -> tuple[datetime, datetime]:
+    """Since when minutes and hours are kept for every organization of the scope: an answer reaches equally far."""
+    now = timezone.now()
     known = [kept for organization, kept in retention.every().items() if organization in scope]
-    known = known or [Retention(30, 90, 730)]
-    return Retention(
-        min(one.raw_days for one in known), min(one.minute_days for one in known), min(one.hour_days for one in known)
-    )
+    minutes = max((one.minutes_since(now) for one in known), default=now)
+    hours = max((one.hours_since(now) for one in known), default=now)
+    return minutes, hours
 
 
-def _select(number: int, query: Query, kept: Retention, now: datetime, step: timedelta | None) -> tuple[str, list[Any]]:
-    parts = list(
-        segments(
-            query.start,
-            query.end,
-            step=step or timedelta(days=36_500),
-            minutes_since=kept.minutes_since(now),
-            hours_since=kept.hours_since(now),
-        )
-    )
+def _select(
+    number: int, query: Query, step: timedelta | None, minutes_since: datetime, hours_since: datetime
+) -> tuple[str, list[Any]]:
+    whole = step or timedelta(days=36_500)
+    parts = list(segments(query.start, query.end, step=whole, minutes_since=minutes_since, hours_since=hours_since))
     if not parts:
         return (
             f"(SELECT {number}, NULL::timestamptz, '{{}}'::text[], {_SUMS} FROM monitoring_rollup_delta HAVING false)",
@@ -145,7 +138,7 @@ def latest(
             "duration_us / 1000.0::float8, ttft_us / 1000.0::float8, input_tokens, output_tokens, cost, estimated, "
             "source "
             "FROM monitoring_inference WHERE organization_id = %s AND occurred_at >= %s AND occurred_at < %s"
-            f"{wanted} ORDER BY occurred_at DESC LIMIT %s",
+            f"{wanted} ORDER BY occurred_at DESC, id DESC LIMIT %s",
             [*parameters, limit],
         )
         return [_call(row) for row in cursor.fetchall()]

@@ -2,54 +2,88 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
 
 from organizations.models import Organization
 
 _MEMORY = 5.0  # seconds
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Days that single inferences, minute rollups and hour rollups are kept; day rollups stay."""
+    """Days that single inferences, minute and hour rollups are kept (day rollups stay), and what is deleted already."""
 
     raw_days: int
     minute_days: int
     hour_days: int
+    minutes_deleted: datetime = _LONG_AGO
+    hours_deleted: datetime = _LONG_AGO
 
     def raw_since(self, now: datetime) -> datetime:
         return now - timedelta(days=self.raw_days)
 
     def minutes_since(self, now: datetime) -> datetime:
-        return now - timedelta(days=self.minute_days)
+        return max(now - timedelta(days=self.minute_days), self.minutes_deleted)
 
     def hours_since(self, now: datetime) -> datetime:
-        return now - timedelta(days=self.hour_days)
+        return max(now - timedelta(days=self.hour_days), self.hours_deleted)
 
 
-_known: tuple[float, dict[str, Retention]] = (0.0, {})
+@dataclass(frozen=True, slots=True)
+class _Known:
+    until: float
+    organizations: dict[str, Retention]
+    first_partition: datetime
+
+
+_known = _Known(0.0, {}, _LONG_AGO)
+
+
+def _look() -> _Known:
+    global _known
+    if time.monotonic() >= _known.until:
+        rows = Organization.objects.values_list(
+            "slug", "raw_days", "minute_days", "hour_days", "minutes_since", "hours_since"
+        )
+        found = {
+            slug: Retention(raw, minute, hour, minutes or _LONG_AGO, hours or _LONG_AGO)
+            for slug, raw, minute, hour, minutes, hours in rows
+        }
+        _known = _Known(time.monotonic() + _MEMORY, found, _first_partition())
+    return _known
+
+
+def _first_partition() -> datetime:
+    """The first day that has a partition: a retention made longer does not bring back the days before it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(right(child.relname, 8)) FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
+            "WHERE inhparent = 'monitoring_inference'::regclass"
+        )
+        day = cursor.fetchone()[0]
+    return datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) if day else _LONG_AGO
 
 
 def every() -> dict[str, Retention]:
     """Organization -> retention."""
-    global _known
-    until, found = _known
-    if time.monotonic() >= until:
-        rows = Organization.objects.values_list("slug", "raw_days", "minute_days", "hour_days")
-        found = {slug: Retention(raw, minute, hour) for slug, raw, minute, hour in rows}
-        _known = (time.monotonic() + _MEMORY, found)
-    return found
+    return _look().organizations
 
 
 def of(organization: str) -> Retention:
     """One organization's retention; a new one is looked up at once."""
-    found = every().get(organization)
-    if found is None:
+    if organization not in every():
         forget()
-        found = every()[organization]
-    return found
+    return every()[organization]
+
+
+def single_rows_since(organization: str, now: datetime) -> datetime:
+    """From when on single inferences of an organization are stored; older ones count in rollups alone."""
+    return max(of(organization).raw_since(now), _look().first_partition)
 
 
 def forget() -> None:
     global _known
-    _known = (0.0, {})
+    _known = _Known(0.0, {}, _LONG_AGO)

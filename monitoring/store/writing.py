@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.utils import IntegrityError
+from django.db.utils import IntegrityError, OperationalError
 from psycopg import errors
 
 from bedrock import identifiers
@@ -63,7 +63,7 @@ class Appender:
     def _copy_rows(self, cursor: Any, ids: list[str], new: list[Inference], now: datetime) -> None:
         """Single rows, but only those that raw retention still keeps; older ones count in rollups alone."""
         oldest = {
-            organization: identifiers.milliseconds(now - timedelta(days=retention.of(organization).raw_days))
+            organization: identifiers.milliseconds(retention.single_rows_since(organization, now))
             for organization in {one.organization for one in new}
         }
         kept = [(key, one) for key, one in zip(ids, new, strict=True) if one.occurred_ms >= oldest[one.organization]]
@@ -116,7 +116,7 @@ class Appender:
             columns,
         )
         mine = {(organization, bytes(key)) for organization, key in cursor.fetchall()}
-        known = {claim: (inferences[first[claim]].content, ids[first[claim]]) for claim in claims}
+        known = {claim: (inferences[first[claim]].content, ids[first[claim]]) for claim in claims if claim in mine}
         if theirs := [claim for claim in claims if claim not in mine]:
             cursor.execute(
                 "SELECT organization_id, key, content, inference_id::text FROM monitoring_idempotency_key "
@@ -127,6 +127,8 @@ class Appender:
         for position, one in enumerate(inferences):
             if one.key is None or (first[claim := (one.organization, one.key)] == position and claim in mine):
                 continue
+            if claim not in known:  # expired between the two statements: the sender's next try finds it new
+                raise OperationalError("an idempotency key was just expired")
             content, identifier = known[claim]
             results[position] = Stored(identifier, "duplicate" if content == one.content else "conflict")
         return results

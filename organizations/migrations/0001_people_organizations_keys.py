@@ -115,6 +115,8 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
+                ("minutes_since", models.DateTimeField(editable=False, null=True)),
+                ("hours_since", models.DateTimeField(editable=False, null=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={

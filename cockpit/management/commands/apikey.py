@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from organizations import keys
@@ -24,6 +25,12 @@ class Command(BaseCommand):
         create.add_argument("--platform", action="store_true", help="reads every organization (shared, read-only)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._create(options)
+        except ProgrammingError as error:
+            raise CommandError("the database has no tables yet: run `make run` or `manage.py migrate` first") from error
+
+    def _create(self, options: dict[str, Any]) -> None:
         slug = options["organization"]
         if not Organization.objects.filter(slug=slug).exists():
             known = ", ".join(Organization.objects.values_list("slug", flat=True))
@@ -42,5 +49,5 @@ class Command(BaseCommand):
                     platform=options["platform"],
                 )
         except ValueError as error:
-            raise CommandError(f"--scopes: {error}") from error
+            raise CommandError(str(error)) from error
         self.stdout.write(text)

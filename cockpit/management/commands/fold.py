@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError, connection
 
 from monitoring.store import current_store
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             try:
                 store.fold()
                 failures = 0
-            except (OperationalError, InterfaceError) as error:
+            except (OperationalError, InterfaceError, DataError) as error:
                 failures += 1
                 log.warning("fold failed", reason=type(error).__name__, failures=failures)
                 connection.close()

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cockpit import traces
 
 _BATCH = 1_000
+_REPEATABLE = timedelta(days=7)  # idempotency keys are remembered a little longer
 _PATIENCE = 120.0  # seconds that a server may be away before the run stops; it can be taken up again
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -31,9 +33,12 @@ class Run:
     """What a run must remember so that its repetition sends the very same: kept in a file of its name."""
 
     name: str
+    key: str  # what its idempotency keys begin with: a run of the same name elsewhere is another run
     sha256: str
     organization: str
     model: str
+    prices: list[str | None]
+    began: str
     shift_seconds: float
 
 
@@ -60,9 +65,26 @@ class Client:
         self._path = f"{parts.path.rstrip('/')}/api/monitoring/dashboard/inference?{query}"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
 
+    def check(self) -> None:
+        """Whether the server is there and takes the key, found out by an empty body that it must refuse.
+
+        Raises:
+            CommandError: with the server's words.
+        """
+        status, text = self._post(b"")
+        if status != 400:
+            raise CommandError(f"the server answered {status}: {_words(text)}")
+
     def send(self, items: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The server's answer to a batch: {stored, duplicates, rejected, results}."""
-        body = _encode_lines(list(items))
+        status, text = self._post(_encode_lines(list(items)))
+        if status not in (201, 207) and not (status == 400 and b'"results"' in text):
+            raise CommandError(f"the server answered {status}: {_words(text)}")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Status and text; a server that is busy or away is asked again for a while."""
         until = time.monotonic() + _PATIENCE
         for attempt in itertools.count():
             try:
@@ -71,12 +93,9 @@ class Client:
                 status, text, wait = response.status, response.read(), response.getheader("Retry-After", "")
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                status, text, wait = 503, str(error).encode(), ""
-            if status in (201, 207) or (status == 400 and b'"results"' in text):
-                found: dict[str, Any] = json.loads(text)
-                return found
+                status, text, wait = 503, f"no answer ({error})".encode(), ""
             if status not in (429, 502, 503, 504) or time.monotonic() > until:
-                raise CommandError(f"the server answered {status}: {_words(text)}")
+                return status, text
             time.sleep(min(60.0, float(wait)) if wait.isdigit() else min(5.0, 0.1 * 2**attempt))
         raise AssertionError("the loop above ends by itself")
 
@@ -89,7 +108,9 @@ def _words(text: bytes) -> str:
         return text[:200].decode(errors="replace")
 
 
-def _price(text: str) -> Decimal:
+def _price(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
     try:
         price = Decimal(text)
     except InvalidOperation:
@@ -113,11 +134,16 @@ class Command(BaseCommand):
         parser.add_argument("--output-price", help="money per million output tokens")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        prices = [_price(options[name]) for name in ("input_price", "output_price")]
+        if prices.count(None) == 1:
+            raise CommandError("--input-price and --output-price go together")
         try:
             trace = traces.survey(options["file"])
-            run = self._run(trace, options)
+            client = Client(options["url"], options["organization"], self._key(options["key_file"]))
+            client.check()
+            run = self._run(trace, options, prices)
             began = time.monotonic()
-            tally = self._send(trace, run, options)
+            tally = self._send(trace, run, client, prices)
         except traces.BadTrace as error:
             raise CommandError(str(error)) from error
         seconds = time.monotonic() - began
@@ -140,34 +166,32 @@ class Command(BaseCommand):
             raise CommandError("an API key is needed: set COCKPIT_API_KEY or name a --key-file")
         return key
 
-    def _run(self, trace: traces.Trace, options: dict[str, Any]) -> Run:
+    def _run(self, trace: traces.Trace, options: dict[str, Any], prices: list[Decimal | None]) -> Run:
         """The run as it began: from its file when there is one, else begun now."""
         name = options["run"] or f"{trace.path.stem}-{options['organization']}-{options['model']}"
         name = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:100]
         path = settings.ENV.data_dir / "replays" / f"{name}.json"
+        now = datetime.now(UTC)
+        told = [None if price is None else str(price) for price in prices]
+        wanted = (trace.sha256, options["organization"], options["model"], told)
         if path.is_file():
             run = Run(**json.loads(path.read_text(encoding="utf-8")))
-            same = (run.sha256, run.organization, run.model) == (
-                trace.sha256,
-                options["organization"],
-                options["model"],
-            )
-            if not same:
+            if (run.sha256, run.organization, run.model, run.prices) != wanted:
                 raise CommandError(
-                    f"--run: {name} was begun with another file, organization or model; choose another name"
+                    f"--run: {name} was begun with another file, organization, model or prices; choose another name"
                 )
+            if now - datetime.fromisoformat(run.began) > _REPEATABLE:
+                raise CommandError(f"--run: {name} was begun more than a week ago; choose another name to send it anew")
             return run
-        shift = datetime.now(UTC) - trace.last
-        run = Run(name, trace.sha256, options["organization"], options["model"], shift.total_seconds())
+        shift = (now - trace.last).total_seconds()
+        run = Run(name, f"{name}:{secrets.token_hex(4)}", *wanted, now.isoformat(), shift)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(run)), encoding="utf-8")
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(run)), encoding="utf-8")
+        draft.replace(path)  # whole or not at all
         return run
 
-    def _send(self, trace: traces.Trace, run: Run, options: dict[str, Any]) -> Tally:
-        prices = [_price(options[name]) if options[name] else None for name in ("input_price", "output_price")]
-        if prices.count(None) == 1:
-            raise CommandError("--input-price and --output-price go together")
-        client = Client(options["url"], run.organization, self._key(options["key_file"]))
+    def _send(self, trace: traces.Trace, run: Run, client: Client, prices: list[Decimal | None]) -> Tally:
         shift, tally = timedelta(seconds=run.shift_seconds), Tally()
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -176,17 +200,20 @@ class Command(BaseCommand):
             while batch := list(itertools.islice(calls, _BATCH)):
                 answer = client.send(
                     traces.item(
-                        call, model=run.model, shift=shift, run=run.name, input_price=prices[0], output_price=prices[1]
+                        call, model=run.model, shift=shift, run=run.key, input_price=prices[0], output_price=prices[1]
                     )
                     for call in batch
                 )
-                tally.stored += answer["stored"]
-                tally.duplicates += answer["duplicates"]
-                tally.rejected += answer["rejected"]
-                for row in answer["results"] if answer["rejected"] and not tally.first_fault else ():
-                    if row["status"] == "rejected":
-                        fault = row["errors"][0]
-                        tally.first_fault = f"line {batch[row['index']].line}: {fault['pointer']} {fault['message']}"
-                        break
+                self._count(tally, answer, batch)
                 progress.advance(bar, len(batch))
         return tally
+
+    @staticmethod
+    def _count(tally: Tally, answer: dict[str, Any], batch: list[traces.TracedCall]) -> None:
+        tally.stored += answer["stored"]
+        tally.duplicates += answer["duplicates"]
+        tally.rejected += answer["rejected"]
+        refused = (row for row in answer["results"] if row["status"] == "rejected")
+        if not tally.first_fault and (row := next(refused, None)):
+            fault = row["errors"][0]
+            tally.first_fault = f"line {batch[row['index']].line}: {fault['pointer']} {fault['message']}"

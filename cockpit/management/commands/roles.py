@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from organizations.database_roles import roles_sql
 
@@ -12,9 +12,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--sql", action="store_true", help="print the SQL (the one thing this command does)")
-        parser.add_argument("--database", default="cockpit", help="name of the database (default: cockpit)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not str(options["database"]).replace("_", "").isalnum():
-            raise CommandError("--database: letters, digits and _ only")
-        self.stdout.write(roles_sql(options["database"]))
+        self.stdout.write(roles_sql())

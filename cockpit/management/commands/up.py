@@ -98,6 +98,8 @@ class _Up:
         if env.database_url is None:
             lease.ensure_database(places)
         self._migrate(places)
+        if env.production and self._manage(places, "collectstatic", "--noinput", "--verbosity=0", owner=False) != 0:
+            raise RoleFault("the static files could not be collected; why stands above")
         own_directory(places.beat_schedule.parent, os.geteuid(), os.getegid())
         self._supervisor.start(roles.python_roles(env, places))
         self._console.say(f"ready after {time.monotonic() - self._begun:.1f} s; Ctrl-C stops everything")
