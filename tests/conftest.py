@@ -93,7 +93,7 @@ def _template(admin: psycopg.Connection[Any]) -> str:
         if not found:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             with psycopg.connect(url_of(name), autocommit=True) as inside:
-                inside.execute(roles_sql(name))
+                inside.execute(roles_sql())
             _point_connections_at(name)
             call_command("migrate", verbosity=0)
             for alias in ("default", "owner"):
@@ -122,7 +122,8 @@ _KEPT = ("django_migrations", "django_content_type", "auth_permission", "organiz
 _CLEAN_ORGANIZATIONS = """
 DELETE FROM organizations_organization WHERE slug NOT IN ('shared', 'swaggystacks', 'scientia_capital');
 UPDATE organizations_organization
-SET timezone = 'UTC', currency = 'USD', raw_days = 30, minute_days = 90, hour_days = 730, max_names = 500;
+SET timezone = 'UTC', currency = 'USD', raw_days = 30, minute_days = 90, hour_days = 730, max_names = 500,
+    minutes_since = NULL, hours_since = NULL;
 """
 
 

@@ -17,11 +17,13 @@ from monitoring.store.base import Call
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 NOTHING = Totals(
-    inferences=0, errors=0, estimated=0, error_rate=None, cost=None, unpriced=0, revenue=None, input_tokens=0, output_tokens=0,
+    inferences=0, errors=0, estimated=0,
+    error_rate=None, cost=None, unpriced=0, revenue=None, input_tokens=0, output_tokens=0,
     p50_ms=None, p95_ms=None, p99_ms=None,
 )  # fmt: skip
 TOTALS = Totals(
-    inferences=1000, errors=8, estimated=0, error_rate=0.008, cost=Decimal("1284.07"), unpriced=37, revenue=Decimal("2000"),
+    inferences=1000, errors=8, estimated=0,
+    error_rate=0.008, cost=Decimal("1284.07"), unpriced=37, revenue=Decimal("2000"),
     input_tokens=2_000_000, output_tokens=90_000, p50_ms=412.0, p95_ms=1830.0, p99_ms=4210.0,
 )  # fmt: skip
 HOSTILE = '<script>alert("x")</script>'

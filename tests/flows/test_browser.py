@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.house import PASSWORD, House
 
-pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.browser]
+pytestmark = pytest.mark.browser
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
               "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
 ORGANIZATIONS = ("swaggystacks", "scientia_capital")

@@ -7,13 +7,10 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 import psycopg
-import pytest
 
 from cockpit.embedded.places import Places
 from tests.house import PASSWORD, House
 from tests.servers import await_true
-
-pytestmark = pytest.mark.xdist_group("flows")
 
 
 def admin_connection(cockpit: House) -> "psycopg.Connection[tuple[object, ...]]":

@@ -15,8 +15,6 @@ from tests.flows import traces
 from tests.house import ROOT, House
 from tests.servers import clean_environment
 
-pytestmark = pytest.mark.xdist_group("flows")
-
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -128,9 +126,14 @@ def test_bad_traces_and_keys_are_told_in_one_line(cockpit: House, tmp_path: Path
     refused = replay(cockpit, good, "bad", "--key-file", str(key))
     assert "401" in refused.stderr
     assert "Traceback" not in refused.stderr + missing.stderr + done.stderr
-    other = replay(cockpit, good, "bad", "--run", "azure_code_2023-swaggystacks-replayed")
-    assert other.returncode != 0 or traces.real_trace() is None
-    assert totals(cockpit, "bad") is None or traces.real_trace() is None
+    assert totals(cockpit, "bad") is None
+    assert replay(cockpit, good, "named", "--run", "mine").returncode == 0
+    other = replay(cockpit, traces.made_trace(tmp_path / "other.csv", calls=4), "named", "--run", "mine")
+    assert other.returncode != 0
+    assert "choose another name" in other.stderr
+    found = totals(cockpit, "named")
+    assert found is not None
+    assert found["inferences"] == 3
 
 
 def test_the_last_call_is_now_and_the_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
