@@ -147,6 +147,15 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("read-only field", b'{"modelName":"a","durationMs":1,"id":"b"}', "/id"),
     ("field twice", b'{"modelName":"a","durationMs":1,"durationMs":2}', ""),
     ("tag twice", b'{"modelName":"a","durationMs":1,"tags":{"a":1,"a":2}}', ""),
+    ("field twice, spaced", b'{"modelName" :"a","modelName":"b","durationMs":1}', ""),
+    ("cost twice, spaced", b'{"modelName":"a","durationMs":1,"cost"\t:"1","cost":"2"}', ""),
+    ("tag twice, spaced", b'{"modelName":"a","durationMs":1,"tags":{"a" :1,"a":2}}', ""),
+    ("field twice, escaped", b'{"modelName":"a","m\\u006fdelName":"b","durationMs":1}', ""),
+    ("odd money under an escaped name", b'{"modelName":"a","durationMs":1,"c\\u006fst":"1_0"}', "/cost"),
+    ("DEL", b'{"modelName":"a\x7f","durationMs":1}', "/modelName"),
+    ("zero with an exponent", b'{"modelName":"a","durationMs":1,"cost":0E+99999999999}', "/cost"),
+    ("surrogate in a field's name", b'{"modelName":"a","durationMs":1,"\\ud800":1}', "/"),
+    ("many unknown fields", json.dumps({**GOOD, **{f"x{n}": n for n in range(500)}}).encode(), "/x0"),
     ("bad status", b'{"modelName":"a","durationMs":1,"status":"ok"}', "/status"),
     ("demo from outside", b'{"modelName":"a","durationMs":1,"source":"demo"}', "/source"),
     ("attempt 0", b'{"modelName":"a","durationMs":1,"attempt":0}', "/attempt"),
@@ -217,6 +226,24 @@ class TestBadInput:
         assert "5000" in response.json()["detail"]
         assert stored().inferences == 0
 
+    def test_too_many_values_are_413_before_they_are_decoded(self, post: Post) -> None:
+        body = gzip.compress(b"[" + b"1," * 600_000 + b"1]")
+        assert post(body, **{"content-encoding": "gzip"}).status_code == 413
+
+    def test_an_answer_does_not_grow_far_beyond_the_question(self, post: Post) -> None:
+        response = post({**GOOD, **{f"x{n}": n for n in range(5_000)}})
+        assert response.status_code == 400
+        assert len(response.content) < 10_000
+        assert "more faults" in response.json()["errors"][-1]["message"]
+
+    def test_pieces_of_lines_make_no_inference(self, post: Post) -> None:
+        one = json.dumps(GOOD).encode()
+        body = one + b"," + one + b'\n{"modelName":"c"\n"durationMs":1}'
+        response = post(body, kind="application/x-ndjson")
+        assert response.status_code == 400
+        assert response.json()["rejected"] == 3
+        assert stored().inferences == 0
+
     def test_a_gzip_bomb_is_413(self, post: Post) -> None:
         bomb = gzip.compress(b"[" + b" " * (64 * 1024 * 1024) + b"]")
         assert len(bomb) < 2 * 1024 * 1024
@@ -269,6 +296,11 @@ class TestBatches:
         assert response.status_code == 201, response.content
         assert stored().input_tokens == 5050
 
+    def test_gzip_may_come_in_several_members(self, post: Post) -> None:
+        line = json.dumps(GOOD).encode() + b"\n"
+        body = gzip.compress(line) + gzip.compress(line)
+        assert post(body, kind="application/x-ndjson", **{"content-encoding": "gzip"}).json()["stored"] == 2
+
     def test_texts_with_escapes_are_kept_as_sent(self, post: Post) -> None:
         name = 'a "quoted" back\\slash \u2028 and \U0001f600'
         assert post([{**GOOD, "modelName": name, "tags": {"t": 'x\\y"z'}}, GOOD]).status_code == 201
@@ -284,6 +316,19 @@ class TestIdempotency:
         assert (first.status_code, again.status_code) == (201, 200)
         assert again.json() == {**first.json(), "duplicate": True}
         assert stored().inferences == 1
+
+    @pytest.mark.parametrize(
+        ("first", "again"),
+        [
+            ({"cost": 0}, {"cost": -0.0}), ({"cost": "1.50"}, {"cost": 1.5}), ({}, {"organization": "swaggystacks"}),
+            ({"occurredAt": "{now}Z"}, {"occurredAt": "{now}+00:00"}),
+        ],
+    )  # fmt: skip
+    def test_spelling_is_no_other_content(self, post: Post, first: dict[str, Any], again: dict[str, Any]) -> None:
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+        for sent, status in ((first, 201), (again, 200)):
+            told = {name: value.format(now=now) if isinstance(value, str) else value for name, value in sent.items()}
+            assert post({**GOOD, "idempotencyKey": "k", **told}).status_code == status
 
     def test_other_content_is_422(self, post: Post) -> None:
         post({**GOOD, "idempotencyKey": "k"})

@@ -41,6 +41,15 @@ def test_it_works(cockpit: House) -> None:
     assert 100 <= model["p50Ms"] <= 200
 
 
+def test_a_chunked_body_is_read(cockpit: House) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", cockpit.port, timeout=20)
+    chunks = iter([b'{"modelName": "chunked",', b' "durationMs": 5}'])
+    headers = {"Authorization": f"Bearer {cockpit.keys['swaggystacks']}", "Content-Type": "application/json"}
+    connection.request("POST", "/api/monitoring/dashboard/inference", chunks, headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert response.status == 201, response.read()
+
+
 def test_the_folder_empties_the_deltas_and_the_numbers_stay(cockpit: House) -> None:
     cockpit.post({"modelName": "folded", "durationMs": 5, "cost": "1.10"})
     assert await_true(lambda: count(cockpit, "monitoring_rollup_delta") == 0, 10)
