@@ -5,16 +5,13 @@ from typing import Any
 
 from celery import Celery, signals
 
+from cockpit.embedded.places import broker_url
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cockpit.settings")
 
 from django.conf import settings
 
 app = Celery("cockpit")
-
-
-def _broker(url: str) -> str:
-    """redis-py says unix:///path?db=0 where Celery says redis+socket:///path?virtual_host=0."""
-    return url.replace("unix://", "redis+socket://").replace("db=", "virtual_host=") if url.startswith("unix") else url
 
 
 _TRANSPORT = {
@@ -27,7 +24,7 @@ _TRANSPORT = {
     "max_retries": 3,
 }
 app.conf.update(
-    broker_url=_broker(settings.REDIS_URL),
+    broker_url=broker_url(settings.REDIS_URL),
     broker_transport_options=_TRANSPORT,
     broker_connection_retry_on_startup=True,
     accept_content=["json"],

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -220,9 +220,10 @@ def roles_of(driver: Driver) -> dict[str, psutil.Process]:
     }
     found = {}
     for child in psutil.Process(driver.process.pid).children():
-        line = " ".join(child.cmdline()) + " "
-        if child.status() != psutil.STATUS_ZOMBIE and "-I -S" not in line:
-            found.update({role: child for role, mark in marks.items() if mark in line})
+        with suppress(psutil.NoSuchProcess):  # one that ended while we looked
+            line = " ".join(child.cmdline()) + " "
+            if child.status() != psutil.STATUS_ZOMBIE and "-I -S" not in line:
+                found.update({role: child for role, mark in marks.items() if mark in line})
     return found
 
 

@@ -17,6 +17,7 @@ from django.utils.http import parse_etags
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
+from bedrock.parameters import BadParameters
 from cockpit.dashboard import integration, pickers, themes, windows
 from cockpit.dashboard import panels as panel_sets
 from cockpit.dashboard.sight import Sight
@@ -54,7 +55,7 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
         return render(request, "404.html", status=404)
     try:
         view, sight = _look(request, chosen)
-    except windows.BadWindow as error:
+    except BadParameters as error:
         return render(request, "400.html", {"detail": str(error)}, status=400)
     query = request.GET.urlencode()
     context = {
@@ -88,7 +89,7 @@ def panels(request: HttpRequest, organization: str) -> HttpResponse:
         return render(request, "400.html", {"detail": detail}, status=400)
     try:
         _, sight = _look(request, chosen)
-    except windows.BadWindow as error:
+    except BadParameters as error:
         return render(request, "400.html", {"detail": str(error)}, status=400)
     return _conditional(request, sight, _render(request, chosen, sight, only))
 

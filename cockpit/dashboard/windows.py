@@ -28,7 +28,6 @@ _LONGEST = timedelta(days=400)
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _POINTS = 120  # more than this no chart can show
 _NAMES = ("organization", "window", "from", "to", "compare", "source")
-BadWindow = BadParameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

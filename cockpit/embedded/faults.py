@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shutil
 from pathlib import Path
 
 
@@ -35,5 +36,7 @@ def explain(service: str, output: str, *, place: Path, account: str, log: Path |
 
 def explain_os_error(error: OSError, place: Path, account: str) -> ServiceFault:
     """The fault behind a failed system call on a file of ours."""
-    reason = error.strerror or errno.errorcode.get(error.errno or 0, "unknown error")
-    return explain("the embedded service", reason, place=Path(error.filename or place), account=account)
+    # A copy of many files fails with all their errors in one text, and with no number.
+    reason = error.strerror or errno.errorcode.get(error.errno or 0, "") or str(error)
+    where = place if isinstance(error, shutil.Error) else Path(error.filename or place)
+    return explain("the embedded service", reason, place=where, account=account)

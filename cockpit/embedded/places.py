@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 DATABASE = "cockpit"
 ADMIN_ROLE = "cockpit_admin"
@@ -98,7 +98,16 @@ class Places:
 
     @property
     def celery_broker_url(self) -> str:
-        return f"redis+socket://{quote(str(self.valkey_socket))}?virtual_host=0"
+        return broker_url(self.redis_url)
 
     def _postgres_url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self.postgres_socket_dir), safe='')}"
+
+
+def broker_url(redis_url: str) -> str:
+    """A Redis URL as Celery spells it: unix:///path?db=0 is redis+socket:///path?virtual_host=0 there."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
