@@ -131,7 +131,7 @@ def main() -> None:
             for size in _SENDERS:
                 found[size]["http"].append(over_http(running, size, options.seconds))
                 found[size]["copy"].append(raw_copy(running, size, options.seconds))
-        busy = running.memory_mib()
+        busy, peak = running.memory_mib(), running.peak_rss_mib()
     result = {
         f"{size} a request": {
             "senders": _SENDERS[size],
@@ -142,7 +142,7 @@ def main() -> None:
         }
         for size, one in found.items()
     }
-    keep("ingest", {**result, "memory_pss_mib": {"idle": idle, "after": busy}})
+    keep("ingest", {**result, "memory_pss_mib": {"idle": idle, "after": busy}, "peak_rss_mib": peak})
 
 
 if __name__ == "__main__":

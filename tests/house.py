@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -60,6 +60,16 @@ class House:
                 found[name] = round(found.get(name, 0.0) + child.memory_full_info().pss / 2**20, 1)
             except psutil.Error:
                 continue
+        return found
+
+    def peak_rss_mib(self) -> dict[str, float]:
+        """The largest resident set that any process of each role has had so far, in MiB (Linux)."""
+        found: dict[str, float] = {}
+        for child in [self.process, *self.process.children(recursive=True)]:
+            with suppress(psutil.Error, OSError):
+                status = Path(f"/proc/{child.pid}/status").read_text()
+                peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+                found[_role(child)] = round(max(found.get(_role(child), 0.0), peak), 1)
         return found
 
 
