@@ -295,12 +295,19 @@ def _assert_a_command_joins(data: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
 
 
+def _pid_of(driver: Driver, role: str) -> int | None:
+    """None in the moment in which a role is being started again."""
+    child = roles_of(driver).get(role)
+    return child.pid if child else None
+
+
 def _assert_restarted(driver: Driver, role: str) -> None:
+    assert await_true(lambda: _pid_of(driver, role), 15), role
     before = roles_of(driver)[role]
     tree = process_tree(before.pid)
     before.kill()
     driver.read_to(rf"{role} ended \(SIGKILL\).*; starting it again")
-    assert await_true(lambda: role in roles_of(driver) and roles_of(driver)[role].pid != before.pid, 15), role
+    assert await_true(lambda: _pid_of(driver, role) not in (None, before.pid), 15), role
     assert await_true(lambda: not living(tree), 15), living(tree)  # granian's workers went with it, too
 
 
