@@ -182,6 +182,11 @@ class MemoryStore:
                 self.rows[place] = replace(row, single=False)
         self.keys = {name: key for name, key in self.keys.items() if key.made >= now - _KEYS_KEPT}
 
+    def erase(self, scope: Scope, *, source: str) -> int:
+        kept = [row for row in self.rows if row.sent.source != source or row.sent.organization not in scope]
+        erased, self.rows = len(self.rows) - len(kept), kept
+        return erased
+
 
 def _whole_ms(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

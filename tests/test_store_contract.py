@@ -590,3 +590,40 @@ class TestRetention:
         world.configure(SWAGGY, raw_days=30)
         assert world.models() == ["new"]
         assert world.total(start=NOW - 20 * DAY).inferences == 2
+
+
+class TestErase:
+    def test_it_removes_one_source_and_leaves_the_others_to_the_last_decimal(self, world: World) -> None:
+        kept = [one("a", cost=Decimal("0.000000001")), one("b", source="replay", revenue=Decimal("0.1"))]
+        demo = [one("a", source="demo", cost=Decimal("0.2")), one("d", source="demo", at=NOW - 40 * DAY)]
+        world.append(*kept, demo[0])
+        world.store.fold()
+        world.append(demo[1])  # still a delta
+        assert world.store.erase(EVERYONE, source="demo") == 2
+        for _ in ("at once", "after a fold"):
+            assert world.total(start=NOW - 50 * DAY) == summed(kept)
+            assert world.counts("source", "model") == {("live", "a"): 1, ("replay", "b"): 1}
+            world.store.fold()
+        assert sorted(world.models()) == ["a", "b"]
+        assert world.store.erase(EVERYONE, source="demo") == 0
+
+    @pytest.mark.parametrize("step", [60, 3600, 86_400])
+    def test_it_removes_from_every_grain(self, world: World, step: int) -> None:
+        world.append(one(source="demo"), one("live"))
+        world.store.fold()
+        assert world.store.erase(SCOPE, source="demo") == 1
+        query = window(by=("model",))
+        assert world.store.series(SCOPE, [query], step_seconds=step)[0].keys() == {("live",)}
+
+    def test_it_stays_inside_its_scope(self, world: World) -> None:
+        world.append(one(source="demo"), one(source="demo", organization=SCIENTIA))
+        assert world.store.erase(Scope.of(), source="demo") == 0
+        assert world.store.erase(Scope.of(SCIENTIA), source="demo") == 1
+        assert world.counts("organization_id", start=MIDNIGHT) == {(SWAGGY,): 1}
+        assert world.groups(EVERYONE, by=("organization_id",)).keys() == {(SWAGGY,)}
+
+    def test_it_keeps_keys(self, world: World) -> None:
+        world.append(keyed("k", source="demo"))
+        assert world.store.erase(SCOPE, source="demo") == 1
+        assert world.append(keyed("k", source="demo")) == ["duplicate"]
+        assert world.groups() == {}

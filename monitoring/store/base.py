@@ -170,3 +170,11 @@ class Store(Protocol):
 
     def expire(self, *, now: datetime) -> None:
         """Delete what retention no longer keeps."""
+
+    def erase(self, scope: Scope, *, source: str) -> int:
+        """Remove every inference of one source from single rows and sums; the number of them that were counted.
+
+        Exact while others write and fold: what was committed before its last look is gone whole, what comes later
+        stays whole. Keys stay, so that a repetition stores nothing erased again, and so do the names that an
+        organization's caps have let in.
+        """

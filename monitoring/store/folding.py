@@ -33,24 +33,26 @@ WITH moved AS (
     WHERE id <= (SELECT max(id) FROM (SELECT id FROM monitoring_rollup_delta ORDER BY id LIMIT {_BATCH}) AS oldest)
     RETURNING *
 ), minutes AS ({_upsert("minute")}), hours AS ({_upsert("hour")}), days AS ({_upsert("day")})
-SELECT count(*) FROM moved
+SELECT count(*), coalesce(array_agg(DISTINCT organization_id), '{{}}') FROM moved
 """
 
 
-def fold() -> int:
-    """Move what is there; 0 when nothing is, or another folder is at work."""
+def fold() -> tuple[int, set[str]]:
+    """Move what is there: how many deltas, of which organizations; nothing when another folder is at work."""
     total = 0
+    organizations: set[str] = set()
     for _ in range(_ROUNDS):
         with Scope.system("fold").enter(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('monitoring.fold', 7))")
             if not cursor.fetchone()[0]:
-                return total
+                return total, organizations
             cursor.execute(_FOLD)
-            moved: int = cursor.fetchone()[0]
+            moved, whose = cursor.fetchone()
         total += moved
+        organizations |= set(whose)
         if moved < _BATCH:
             break
-    return total
+    return total, organizations
 
 
 def vacuum() -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from monitoring.store import folding, partitions, reading
+from monitoring import pubsub
+from monitoring.store import erasing, folding, partitions, reading
 from monitoring.store.base import Call, Groups, Inference, Query, SteppedGroups, Stored
 from monitoring.store.writing import Appender
 from organizations.scope import Scope
@@ -39,8 +40,9 @@ class PostgresStore:
         return reading.latest(scope, organization, limit=limit, sources=sources, before=before)
 
     def fold(self) -> int:
-        moved = folding.fold()
+        moved, organizations = folding.fold()
         if moved:
+            pubsub.publish(organizations)
             self._folds += 1
             if self._folds % _FOLDS_A_VACUUM == 0:
                 folding.vacuum()
@@ -51,3 +53,6 @@ class PostgresStore:
 
     def expire(self, *, now: datetime) -> None:
         partitions.expire(now=now)
+
+    def erase(self, scope: Scope, *, source: str) -> int:
+        return erasing.erase(scope, source=source)

@@ -1,0 +1,88 @@
+"""Hints that an organization has news: Valkey pub/sub, never the only road, for who misses one reads again anyway."""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from threading import Event, Thread
+from typing import Any
+
+import redis
+import structlog
+from django.conf import settings
+from redis.client import PubSub
+
+log = structlog.get_logger(__name__)
+
+_CHANNEL = "cockpit:stale:"
+_SEQUENCE = "cockpit:sequence:"
+_QUIET = 30.0  # seconds without a warning about a broker that is away
+_PAUSE = 1.0  # seconds between tries to listen again
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1, decode_responses=True, health_check_interval=15
+    )
+
+
+_warned = 0.0
+
+
+def publish(organizations: Iterable[str]) -> None:
+    """Tell all listeners that these organizations have news; a broker that is away is no error."""
+    global _warned
+    try:
+        for organization in organizations:
+            number = _client().incr(f"{_SEQUENCE}{organization}")
+            _client().publish(f"{_CHANNEL}{organization}", str(number))
+    except redis.RedisError as error:
+        if time.monotonic() - _warned > _QUIET:
+            _warned = time.monotonic()
+            log.warning("news could not be published", reason=type(error).__name__)
+
+
+def sequence(organization: str) -> int | None:
+    """The number of the organization's newest hint (0 before the first); None while the broker is away."""
+    try:
+        found: Any = _client().get(f"{_SEQUENCE}{organization}")
+        return int(found or 0)
+    except redis.RedisError:
+        return None
+
+
+class Listener:
+    """Hears the hints of all organizations in a thread of its own, and the silence when the broker is away.
+
+    Args:
+        heard: called with (organization, sequence) for each hint.
+        lost: called about once a second while the broker is away: hints may have been missed.
+        back: called when the broker is heard again.
+    """
+
+    def __init__(self, heard: Callable[[str, int], None], lost: Callable[[], None], back: Callable[[], None]) -> None:
+        self._heard, self._lost, self._back = heard, lost, back
+        self._over = Event()
+
+    def start(self) -> None:
+        Thread(target=self._run, name="pubsub", daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                with PubSub(_client().connection_pool, ignore_subscribe_messages=True) as subscription:
+                    subscription.psubscribe(f"{_CHANNEL}*")  # type: ignore[no-untyped-call]
+                    self._back()
+                    self._listen(subscription)
+            except redis.RedisError:
+                self._lost()
+                self._over.wait(_PAUSE)
+
+    def _listen(self, subscription: PubSub) -> None:
+        while not self._over.is_set():
+            message = subscription.get_message(timeout=0.5)
+            if message is not None:
+                self._heard(str(message["channel"]).removeprefix(_CHANNEL), int(message["data"]))

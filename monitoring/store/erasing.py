@@ -1,0 +1,58 @@
+"""erase: everything of one source gone from rows, deltas and rollups, exactly, while writers and the folder go on."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from organizations.scope import Scope
+
+_DAY = timedelta(days=1)
+_PATIENCE = "120s"  # for the folder to let go, and for the last statement, which reads every row of the scope once
+_GRAINS = ("minute", "hour", "day")
+
+
+def _delete(*, where: str) -> str:
+    """One statement, and so one snapshot, over all the tables; `where` has {time} for the column of each.
+
+    An inference is counted once among the deltas and days, which is what the sum at the end relies on.
+    """
+    parts = [f"gone AS (DELETE FROM monitoring_inference WHERE {where.format(time='occurred_at')})"]
+    parts += [
+        f"{grain} AS (DELETE FROM monitoring_rollup_{grain} WHERE {where.format(time='bucket')} RETURNING inferences)"
+        for grain in ("delta", *_GRAINS)
+    ]
+    return (
+        f"WITH {', '.join(parts)} SELECT coalesce(sum(inferences), 0) "
+        "FROM (SELECT inferences FROM delta UNION ALL SELECT inferences FROM day) AS counted"
+    )
+
+
+_DELETE_DAY = _delete(where="source = %(source)s AND {time} >= %(start)s AND {time} < %(end)s")
+_DELETE_REST = _delete(where="source = %(source)s")
+_DAYS = (
+    "SELECT bucket FROM monitoring_rollup_day WHERE source = %(source)s "
+    "UNION SELECT date_trunc('day', bucket, 'UTC') FROM monitoring_rollup_delta WHERE source = %(source)s ORDER BY 1"
+)
+
+
+def erase(scope: Scope, *, source: str) -> int:
+    """Day by day, a transaction each, then what came meanwhile; the number of inferences that count no more.
+
+    The days make the work small; the last statement makes it exact. It has one snapshot of all the tables: of what a
+    writer committed before it nothing is left, and what is committed later stays whole, row and delta.
+    """
+    with scope.enter(), connection.cursor() as cursor:
+        cursor.execute(_DAYS, {"source": source})
+        days: list[datetime] = [day for (day,) in cursor.fetchall()]
+    erased = sum(_erase(scope, _DELETE_DAY, source=source, start=day, end=day + _DAY) for day in days)
+    return erased + _erase(scope, _DELETE_REST, source=source)
+
+
+def _erase(scope: Scope, statement: str, **values: Any) -> int:
+    with scope.enter(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'; SET LOCAL statement_timeout = '{_PATIENCE}'")
+        # The folder's own lock, in a statement before: the snapshot of the next one then holds all that was folded.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('monitoring.fold', 7))")
+        cursor.execute(statement, values)
+        return int(cursor.fetchone()[0])
