@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/health/live", health.LiveView.as_view(), name="health-live"),
     path("api/health/ready", health.ReadyView.as_view(), name="health-ready"),
     path("api/monitoring/dashboard", dashboard_api.DashboardView.as_view(), name="dashboard-data"),
+    path("api/monitoring/stream", dashboard_api.StreamView.as_view(), name="stream"),
     path("api/monitoring/dashboard/inference", monitoring_api.InferenceView.as_view(), name="inference"),
 ]
 handler400 = "cockpit.errors.bad_request"

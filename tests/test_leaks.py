@@ -1,5 +1,6 @@
 """Two organizations full of marks: by no route, header, cache, form or filter does one learn of the other."""
 
+import itertools
 import json
 import re
 import secrets
@@ -187,7 +188,11 @@ def queries(path: str) -> list[str]:
 
 def told(response: Any) -> str:
     """Everything an answer says: status line, headers, cookies, body."""
-    body = b"".join(response.streaming_content) if response.streaming else response.content
+    if response.get("Content-Type", "").startswith("text/event-stream"):
+        body = b"".join(itertools.islice(response.streaming_content, 2))  # it has no end; these say all that it knows
+        response.close()
+    else:
+        body = b"".join(response.streaming_content) if response.streaming else response.content
     head = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
     return f"{head}\n{response.cookies.output()}\n{body.decode('utf-8', 'replace')}"
 

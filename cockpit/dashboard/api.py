@@ -1,4 +1,4 @@
-"""GET /api/monitoring/dashboard: the dashboard data as JSON, cached for its second, with an ETag of the figures."""
+"""The dashboard data as JSON, cached for its second, with an ETag of the figures; the stream that says when to look."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,19 +7,21 @@ from typing import Any
 
 import msgspec
 from django.core.cache import caches
-from django.http import HttpResponse
+from django.db import connection
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.http import parse_etags
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from bedrock import money
+from bedrock import money, parameters
 from bedrock.identifiers import text_of
-from cockpit.dashboard import integration, windows
+from cockpit.dashboard import integration, panels, stream, windows
 from cockpit.dashboard.integration import Answer, ModelRow, Totals
-from organizations.access import caller
+from organizations.access import Access, caller
 from organizations.models import KeyScope, Organization
 
+_EVENTS = "text/event-stream"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,6 +52,41 @@ class DashboardView(APIView):
         response["X-As-Of"] = text_of(now)
         response["Cache-Control"] = "private, no-cache"
         return response
+
+
+class StreamView(APIView):
+    """Server-sent events: which panels of an organization are stale, as soon as its numbers move."""
+
+    needs = KeyScope.DASHBOARD_READ.value
+
+    def head(self, request: Request) -> HttpResponse:
+        """What a GET would be answered with, without a stream behind it."""
+        self._chosen(request)
+        return HttpResponse(content_type=_EVENTS)
+
+    def get(self, request: Request) -> HttpResponseBase:
+        access, organization = self._chosen(request)
+        session = request._request.session.session_key or "" if access.kind == "user" else ""
+        try:
+            opened = stream.hub.open(organization.slug, stream.Caller(access.kind, access.id, session))
+        except stream.TooMany as full:
+            body = {"title": "Too many streams", "status": full.status, "detail": str(full)}
+            response = JsonResponse(body, status=full.status, content_type="application/problem+json")
+            response["Retry-After"] = "10"
+            return response
+        last = request.META.get("HTTP_LAST_EVENT_ID", "")
+        seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 19 else None
+        names = tuple(panel.name for panel in panels.shown_to(organization.audience))
+        connection.close()  # a stream that waits must hold none
+        answer = StreamingHttpResponse(stream.Events(opened, names, seen), content_type=_EVENTS)
+        answer["Cache-Control"] = "no-store"
+        answer["X-Accel-Buffering"] = "no"
+        return answer
+
+    def _chosen(self, request: Request) -> tuple[Access, Organization]:
+        access = caller(request)
+        named = parameters.read(request.query_params, {"organization"})
+        return access, Organization.objects.get(pk=access.choose(named.get("organization"), self.needs))
 
 
 def _render(answer: Answer) -> tuple[str, bytes]:

@@ -68,6 +68,11 @@ PANELS = {
 }
 
 
+def shown_to(audience: str) -> tuple[Panel, ...]:
+    """The panels of an audience; an unknown one sees what developers see."""
+    return PANELS.get(audience, PANELS["developer"])
+
+
 def names(audience: str) -> frozenset[str]:
     """Every panel name that may be asked for; an unknown audience sees what developers see."""
     known = audience if audience in PANELS else "developer"

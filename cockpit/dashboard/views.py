@@ -68,6 +68,7 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
         "provenance": sight.provenance,
         "refresh_url": reverse("dashboard-panels", args=[chosen.slug]) + (f"?{query}" if query else ""),
         "refresh_seconds": REFRESH_SECONDS,
+        "stream_url": f"{reverse('stream')}?organization={chosen.slug}",
         "panels": _render(request, chosen, sight, ()),
         **_as_of(sight),
     }

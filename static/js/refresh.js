@@ -1,7 +1,11 @@
-// Keeps the panels fresh: fetches them every few seconds, swaps those that changed in place, and says how old they are.
+// Keeps the panels fresh: fetches them when the stream says that they are stale (and every few seconds where there is no
+// stream), swaps those that changed in place, and says how old they are.
 
 const TIMEOUT = 10_000;
 const MOST_WAIT = 60_000;
+const STREAMING_WAIT = 30_000; // between two looks while the stream is open: windows move on even when nothing happens
+const BREATH = 900; // between two refreshes that the stream asks for
+const STREAM_AGAIN = 30_000; // after the server had no room for a stream
 const SAID = {
   live: "Live,",
   leaving: "Loading,",
@@ -25,19 +29,26 @@ function start(page) {
   let timer = 0;
   let request = null;
   let over = false;
+  let stream = null;
+  let streaming = false;
+  let stale = false;
+  let refreshed = 0;
 
   for (const section of panels.children) shown.set(section.id, section.outerHTML);
   schedule(interval);
   say("live");
+  listen();
 
   document.addEventListener("visibilitychange", () => {
     if (over) return;
     clearTimeout(timer);
     if (document.hidden) {
       request?.abort("hidden");
+      hangUp();
       say("paused");
     } else {
       refresh();
+      listen();
     }
   });
   addEventListener("online", () => !over && refresh());
@@ -46,6 +57,29 @@ function start(page) {
   page.querySelector(".pickers")?.addEventListener("click", (event) => {
     if (event.target.closest("a") && !event.ctrlKey && !event.metaKey && !event.shiftKey) say("leaving");
   });
+
+  function listen() {
+    if (over || stream || document.hidden || !page.dataset.streamUrl) return;
+    stream = new EventSource(page.dataset.streamUrl);
+    stream.addEventListener("open", () => { streaming = true; });
+    stream.addEventListener("stale", () => {
+      stale = true; // also when a refresh is under way: it may have read too early
+      if (!request) schedule(Math.max(0, refreshed + BREATH - Date.now()));
+    });
+    stream.addEventListener("error", () => {
+      if (streaming && !request) schedule(interval);
+      streaming = false;
+      if (stream?.readyState !== EventSource.CLOSED) return; // it comes back by itself
+      hangUp(); // refused: the pages poll, and ask again later
+      setTimeout(listen, STREAM_AGAIN * (0.5 + Math.random()));
+    });
+  }
+
+  function hangUp() {
+    stream?.close();
+    stream = null;
+    streaming = false;
+  }
 
   function schedule(wait) {
     clearTimeout(timer);
@@ -57,6 +91,8 @@ function start(page) {
     clearTimeout(timer);
     const mine = new AbortController();
     request = mine;
+    refreshed = Date.now();
+    stale = false;
     const limit = setTimeout(() => mine.abort("timeout"), TIMEOUT);
     const slow = setTimeout(() => failures || say("loading"), 700);
     try {
@@ -72,7 +108,7 @@ function start(page) {
       clearTimeout(limit);
       clearTimeout(slow);
       request = null;
-      if (!document.hidden) schedule(failures ? backOff() : interval);
+      if (!document.hidden) schedule(failures ? backOff() : stale ? BREATH : streaming ? STREAMING_WAIT : interval);
     }
   }
 
@@ -105,6 +141,7 @@ function start(page) {
 
   function stop(state) {
     over = true;
+    hangUp();
     say(state);
     const notice = page.querySelector("#notice");
     const link = document.createElement("a");
