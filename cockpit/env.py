@@ -36,6 +36,7 @@ class Env:
     log_level: str
     log_format: str
     data_dir: Path
+    demo: bool
     host: str
     port: int
     prometheus_port: int
@@ -218,8 +219,10 @@ def _general(reader: _Reader) -> dict[str, Any]:
     default_organization = reader.text("DEFAULT_ORGANIZATION", "shared")
     if not _SLUG.fullmatch(default_organization):
         reader.fault("DEFAULT_ORGANIZATION", "must be an organization's slug: lower-case letters, digits and _")
+    environment = reader.choice("COCKPIT_ENV", old_name, environments)
     return {
-        "environment": reader.choice("COCKPIT_ENV", old_name, environments),
+        "environment": environment,
+        "demo": reader.boolean("DEMO", True) and environment == "development",  # never in production, whatever is said
         "log_level": reader.choice("LOG_LEVEL", "info", _LEVELS),
         "log_format": reader.choice("LOG_FORMAT", "auto", ("auto", "json", "console")),
         "data_dir": Path(reader.text("COCKPIT_DATA_DIR") or default_data_dir()).expanduser().absolute(),

@@ -66,6 +66,13 @@ def python_roles(env: Env, places: Places) -> list[Role]:
     ]
 
 
+def demo_role(env: Env, places: Places) -> Role:
+    """What fills the rest of the demo's month and goes on with its present; in development only."""
+    return Role(
+        name="demo", order=10, command=manage("demo", "run"), environment=child_environment(env, places, owner=False)
+    )
+
+
 def manage(*arguments: str) -> tuple[str, ...]:
     """A command line of manage.py."""
     return (sys.executable, str(ROOT / "manage.py"), *arguments)

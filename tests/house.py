@@ -76,7 +76,7 @@ class House:
 def _role(process: psutil.Process) -> str:
     words = " ".join(process.cmdline())
     for role, sign in (("web", "granian"), ("worker", " worker"), ("beat", " beat"), ("fold", " fold"),
-                       ("postgres", "postgres"), ("valkey", "valkey"), ("up", " up")):  # fmt: skip
+                       ("demo", " demo"), ("postgres", "postgres"), ("valkey", "valkey"), ("up", " up")):  # fmt: skip
         if sign in words:
             return role
     return process.name()
@@ -95,10 +95,11 @@ def house(**environment: str) -> Iterator[House]:
     data_dir.chmod(0o711)
     port = _free_port()
     given = {"COCKPIT_DATA_DIR": str(data_dir), "PORT": str(port), "LOG_LEVEL": "warning", "ADMIN_PASSWORD": PASSWORD}
+    given["DEMO"] = "0"  # flows count exactly what they send; one may still ask for it
     process = subprocess.Popen(
         [sys.executable, "manage.py", "up"],
         cwd=ROOT,
-        env=clean_environment(**given, **environment),
+        env=clean_environment(**{**given, **environment}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -204,7 +204,8 @@ def free_port() -> int:
 @contextmanager
 def up(data: Path, port: int, command: tuple[str, ...] = (sys.executable, "manage.py", "up")) -> Iterator[Driver]:
     given = dict.fromkeys(("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"), "")
-    with driving(list(command), **given, COCKPIT_DATA_DIR=str(data), PORT=str(port), HOST="127.0.0.1") as driver:
+    given |= {"COCKPIT_DATA_DIR": str(data), "PORT": str(port), "HOST": "127.0.0.1", "DEMO": "0"}
+    with driving(list(command), **given) as driver:
         yield driver
 
 

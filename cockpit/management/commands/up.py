@@ -20,6 +20,7 @@ from cockpit.embedded.account import Account, own_directory
 from cockpit.embedded.faults import ServiceFault
 from cockpit.embedded.places import Places
 from cockpit.env import Env
+from cockpit.management.commands.demo import OTHERS_THERE
 from cockpit.roles import Role
 from cockpit.supervisor import RoleFault, Stopped, Supervisor
 
@@ -101,7 +102,8 @@ class _Up:
         if env.production and self._manage(places, "collectstatic", "--noinput", "--verbosity=0", owner=False) != 0:
             raise RoleFault("the static files could not be collected; why stands above")
         own_directory(places.beat_schedule.parent, os.geteuid(), os.getegid())
-        self._supervisor.start(roles.python_roles(env, places))
+        demo = [roles.demo_role(env, places)] if env.demo and self._demo_is_there(places) else []
+        self._supervisor.start([*roles.python_roles(env, places), *demo])
         self._console.say(f"ready after {time.monotonic() - self._begun:.1f} s; Ctrl-C stops everything")
         self._console.say(f"  dashboards  {self._url}/")
         self._console.say(f"  admin       {self._url}/admin/")
@@ -124,6 +126,16 @@ class _Up:
             raise RoleFault("the database role is not fit to serve; why stands above")
         if self._manage(places, "first_run", plain=True) != 0:
             raise RoleFault("the first run failed; what it said stands above")
+
+    def _demo_is_there(self, places: Places) -> bool:
+        """An empty database gets the demo's last day before the first page; one with data of its own gets nothing."""
+        begun = time.monotonic()
+        code = self._manage(places, "demo", "--verbosity=0", "load", "--hours=24", "--if-empty", owner=False)
+        if code == 0:
+            self._console.ready("demo data of the last 24 hours", time.monotonic() - begun)
+        elif code != OTHERS_THERE:
+            self._console.say("warning: the demo data could not be loaded; why stands above")
+        return code == 0
 
     def _manage(self, places: Places, *arguments: str, owner: bool = True, plain: bool = False) -> int:
         role = Role(

@@ -1,0 +1,135 @@
+"""The demo data's way in and out: hours loaded once, a live trickle of the same calls, everything cleared again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from cockpit.demo.calls import HOUR, Telling, between, hour_of, hour_of_calls
+from cockpit.demo.profiles import PROFILES, Profile
+from monitoring.ingest import BACKFILL_SINCE, NEWEST, Item, record_inferences
+from monitoring.store import current_store
+from monitoring.store.base import Query, Stored
+from organizations.models import Organization
+from organizations.scope import Scope
+
+SOURCE = "demo"
+DAYS = 30
+_BATCH = 2_000
+_SCOPE = Scope.of(*(profile.organization for profile in PROFILES))
+_PATIENCE = "180s"  # for another one's turn: thirty days take a while
+_LONGEST_GAP = HOUR  # of a trickle whose machine slept: what is older is not made up for
+
+
+def is_empty() -> bool:
+    """Whether the database holds no inference at all, of any organization, source and time."""
+    return not counts()
+
+
+def is_there() -> bool:
+    """Whether any demo data are there."""
+    return SOURCE in counts()
+
+
+def counts() -> dict[str, int]:
+    """Inferences by source, of all organizations and all times."""
+    query = Query(start=BACKFILL_SINCE, end=hour_of(datetime.now(UTC) + NEWEST) + HOUR, by=("source",))
+    [found] = current_store().totals(Scope.system("demo"), [query])
+    return {source: summary.inferences for (source,), summary in found.items()}
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One at a time loads, trickles or clears: nobody adds to what somebody else is just taking away.
+
+    A lock of the session, for a turn is many transactions; Postgres takes it from whoever dies.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{_PATIENCE}'; SET statement_timeout = '{_PATIENCE}'")
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended('cockpit.demo', 7))")
+        cursor.execute("RESET lock_timeout; RESET statement_timeout")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended('cockpit.demo', 7))")
+
+
+def load(start: datetime, end: datetime, *, telling: Telling) -> int:
+    """Record the calls of [the hour of `start`, end) in every hour that holds no demo data yet; how many.
+
+    An organization's hour is stored whole or not at all, so that a load that is repeated, or broken off and taken up
+    again, adds nothing twice. The caller has the `turn`.
+    """
+    start, loaded = hour_of(start), 0
+    there = _hours_there(start, end)
+    zones = _zones()
+    hour = start
+    while hour < end:
+        for profile in PROFILES:
+            if (profile.organization, hour) not in there:
+                calls = hour_of_calls(profile, hour, zone=zones[profile.organization], telling=telling)
+                loaded += _record(profile, between(calls, hour, end), now=telling.told_at)
+        hour += HOUR
+    return loaded
+
+
+def _hours_there(start: datetime, end: datetime) -> set[tuple[str, datetime]]:
+    query = Query(start=start, end=hour_of(end) + HOUR, by=("organization_id",), sources=(SOURCE,))
+    [found] = current_store().series(_SCOPE, [query], step_seconds=3600)
+    return {(organization, hour) for (organization,), steps in found.items() for hour, _ in steps}
+
+
+def _zones() -> dict[str, ZoneInfo]:
+    return {slug: ZoneInfo(zone) for slug, zone in Organization.objects.values_list("slug", "timezone")}
+
+
+def _record(profile: Profile, calls: list[Item], *, now: datetime) -> int:
+    recorded = 0
+    for first in range(0, len(calls), _BATCH):
+        results = record_inferences(
+            scope=Scope.of(profile.organization),
+            organization=profile.organization,
+            items=calls[first : first + _BATCH],
+            now=now,
+            backfill=True,
+        )
+        recorded += sum(isinstance(result, Stored) for result in results)
+    return recorded
+
+
+def clear() -> int:
+    """Take every demo inference away, of every organization; how many there were."""
+    with turn():
+        return current_store().erase(Scope.system("demo clear"), source=SOURCE)
+
+
+class Trickle:
+    """The calls of the present, each recorded when its time has come: live data keep the rhythm of the past."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._until = telling.told_at
+        self._hour: datetime | None = None
+        self._coming: dict[str, list[Item]] = {}
+
+    def tick(self, now: datetime) -> int:
+        """Record what fell due since the last tick; how many. The caller has the `turn`."""
+        since, recorded = max(self._until, now - _LONGEST_GAP), 0
+        self._until = now  # before the work: what fails is left out, never recorded twice
+        for hour in sorted({hour_of(since), hour_of(now)}):
+            self._look_at(hour)
+            for profile in PROFILES:
+                recorded += _record(profile, between(self._coming[profile.organization], since, now), now=now)
+        return recorded
+
+    def _look_at(self, hour: datetime) -> None:
+        if hour != self._hour:
+            zones = _zones()
+            self._coming = {
+                one.organization: hour_of_calls(one, hour, zone=zones[one.organization], telling=self._telling)
+                for one in PROFILES
+            }
+            self._hour = hour

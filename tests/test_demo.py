@@ -1,0 +1,440 @@
+"""The demo: made up the same way every time, after a real trace, with things to find; added and gone exactly."""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from threading import Event, Thread
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connections, transaction
+from django.http import QueryDict
+
+from cockpit import env
+from cockpit.dashboard import integration, windows
+from cockpit.demo import calls, loading
+from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls, profile_of
+from cockpit.demo.loading import Trickle
+from cockpit.demo.profiles import INPUT_TOKENS, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
+from cockpit.management.commands import demo
+from monitoring.ingest import Item, record_inferences
+from monitoring.store import current_store, retention
+from monitoring.store.base import Query, Summary
+from organizations.models import Organization
+from organizations.scope import Scope
+from tests.house import house
+from tests.servers import await_true
+
+UTC_ZONE = ZoneInfo("UTC")
+DAY = timedelta(days=1)
+EVERYONE = Scope.system("test")
+SWAGGY, SCIENTIA = "swaggystacks", "scientia_capital"
+QUIET = Story(incidents=(), price_model="", price_ago=DAY, price_factor=Decimal(1),
+              slow_model="", slow_since=DAY, slow_factor=1.0)  # fmt: skip
+NOW = datetime.now(UTC).replace(minute=40, second=0, microsecond=0) - HOUR
+MONDAY = hour_of(NOW - timedelta(days=NOW.weekday() + 7)).replace(hour=0)
+
+
+def made(organization: str, start: datetime, hours: int, story: Story = QUIET, zone: ZoneInfo = UTC_ZONE) -> list[Item]:
+    telling = Telling(NOW, story)
+    found = (
+        hour_of_calls(profile_of(organization), start + n * HOUR, zone=zone, telling=telling) for n in range(hours)
+    )
+    return [call for hour in found for call in hour]
+
+
+def totals(*by: Any, **changes: Any) -> dict[tuple[str, ...], Summary]:
+    query = Query(start=NOW - 400 * DAY, end=hour_of(NOW) + 2 * DAY, by=by)
+    return dict(current_store().totals(EVERYONE, [replace(query, **changes)])[0])
+
+
+def hourly(organization: str, *by: Any, start: datetime, hours: int) -> dict[tuple[str, ...], dict[int, Summary]]:
+    """Summaries by group and number of the hour since `start`."""
+    query = Query(start=start, end=start + hours * HOUR, by=by)
+    [found] = current_store().series(Scope.of(organization), [query], step_seconds=3600)
+    return {group: {(at - start) // HOUR: summary for at, summary in steps} for group, steps in found.items()}
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("demo", *arguments, stdout=out)
+    return out.getvalue()
+
+
+class TestCalls:
+    def test_the_same_hour_is_the_same_every_time(self) -> None:
+        for profile in PROFILES:
+            once, again = (
+                hour_of_calls(profile, MONDAY + 10 * HOUR, zone=UTC_ZONE, telling=Telling(NOW)) for _ in range(2)
+            )
+            assert once == again
+            assert len(once) > 50
+        other = hour_of_calls(PROFILES[-1], MONDAY + 10 * HOUR, zone=UTC_ZONE, telling=Telling(NOW), seed=1)
+        assert other != once
+
+    def test_calls_come_in_order_and_inside_their_hour(self) -> None:
+        moments = [call.occurred_at for call in made(SWAGGY, MONDAY + 10 * HOUR, 1)]
+        assert all(one <= two for one, two in pairwise(moments) if one and two)
+        assert all(moment and MONDAY + 10 * HOUR <= moment < MONDAY + 11 * HOUR for moment in moments)
+
+    @pytest.mark.parametrize("organization", [SWAGGY, SCIENTIA])
+    def test_tokens_follow_the_trace(self, organization: str) -> None:
+        fine = [call for call in made(organization, MONDAY, 5 * 24) if call.status == "success"]
+        assert len(fine) > 15_000
+        for table, values in ((INPUT_TOKENS, [call.input_tokens or 0 for call in fine]),
+                              (OUTPUT_TOKENS, [call.output_tokens or 0 for call in fine])):  # fmt: skip
+            values.sort()
+            for share, wanted in zip(SHARES[3:14], table[3:14], strict=True):  # from 10 % to 99 %
+                assert values[int(share * len(values))] == pytest.approx(wanted, rel=0.15, abs=2), (share, wanted)
+
+    def test_weekends_and_nights_are_quiet_where_the_organization_is(self) -> None:
+        for organization in (SWAGGY, SCIENTIA):
+            days = [len(made(organization, MONDAY + day * DAY, 24)) for day in range(7)]
+            assert max(days[5:]) < 0.7 * min(days[:5])
+            tokyo = ZoneInfo("Asia/Tokyo")
+            there = made(organization, MONDAY, 24, zone=tokyo)
+            local = Counter(call.occurred_at.astimezone(tokyo).hour for call in there if call.occurred_at)
+            assert sum(local[hour] for hour in (2, 3, 4)) * 4 < sum(local[hour] for hour in (9, 10, 11))
+
+    def test_everything_is_demo_and_looks_like_the_organizations(self) -> None:
+        swaggy, scientia = made(SWAGGY, MONDAY, 24), made(SCIENTIA, MONDAY, 24)
+        assert {call.source for call in swaggy + scientia} == {"demo"}
+        assert all(call.revenue is None for call in swaggy)
+        earned = sum(call.revenue or 0 for call in scientia)
+        assert earned > 2 * sum(call.cost or 0 for call in scientia) > 0
+        assert len({call.user_id for call in swaggy}) > 40
+        for call in swaggy + scientia:
+            assert (call.cache_read_tokens or 0) <= (call.input_tokens or 0)
+            assert (call.reasoning_tokens or 0) <= (call.output_tokens or 0)
+        rate = sum(call.status != "success" for call in swaggy) / len(swaggy)
+        assert 0.002 < rate < 0.02
+
+    def test_the_table_gives_its_own_numbers_back(self) -> None:
+        assert [calls.quantile(INPUT_TOKENS, share) for share in SHARES] == list(INPUT_TOKENS)
+        assert calls.quantile(OUTPUT_TOKENS, 0.525) == 14
+
+
+@pytest.mark.usefixtures("database")
+class TestStory:
+    """What is planted is found by the questions that the pages ask."""
+
+    def load(self, start: datetime, hours: int) -> datetime:
+        loading.load(start, start + hours * HOUR, telling=Telling(NOW))
+        return start
+
+    def start(self, incident: Incident) -> datetime:
+        return Telling(NOW).start_of(incident, UTC_ZONE)
+
+    @pytest.mark.parametrize("number", [0, 3])
+    def test_a_burst_of_errors(self, number: int) -> None:
+        incident = STORY.incidents[number]
+        start = self.load(self.start(incident) - 4 * HOUR, 5)
+        hours = hourly(incident.organization, start=start, hours=5)[()]
+        calm = sum((hours[n] for n in range(4)), Summary())
+        assert hours[4].errors / hours[4].inferences > 5 * max(calm.errors / calm.inferences, 0.02)
+        found = hourly(incident.organization, "error_type", start=start, hours=5)
+        assert found[incident.error_type,].keys() == {4}
+
+    def test_one_burst_lies_in_the_last_day_whenever_that_is(self) -> None:
+        for hours in range(24):
+            telling = Telling(NOW + hours * HOUR)
+            for zone in ("UTC", "Asia/Kolkata", "America/New_York"):
+                begun = telling.start_of(STORY.incidents[0], ZoneInfo(zone))
+                assert HOUR <= hour_of(telling.told_at) - begun <= DAY
+
+    def test_a_spike_of_latency(self) -> None:
+        incident = STORY.incidents[1]
+        start = self.load(self.start(incident) - 3 * HOUR, 4)
+        hours = hourly(SCIENTIA, start=start, hours=4)[()]
+        calm = sum((hours[n] for n in range(3) if n in hours), Summary()).quantile_ms(0.5)
+        spike = hours[3].quantile_ms(0.5)
+        assert spike is not None
+        assert calm is not None
+        assert spike > 2.5 * calm
+
+    def test_a_runaway_loop_costs(self) -> None:
+        incident = STORY.incidents[2]
+        start = self.load(self.start(incident), incident.hours + 2)
+        hours = hourly(SWAGGY, start=start, hours=incident.hours + 2)[()]
+        costs = [hours[n].cost or Decimal(0) for n in range(incident.hours + 2)]
+        assert min(costs[: incident.hours]) > 3 * max(costs[incident.hours :])
+
+    def test_a_change_of_price(self) -> None:
+        start = self.load(hour_of(NOW) - STORY.price_ago - DAY, 48)
+        steps = hourly(SCIENTIA, "model", start=start, hours=48)[("gpt-5",)]
+
+        def per_1k(first: int) -> float:
+            day = sum((steps[n] for n in range(first, first + 24) if n in steps), Summary())
+            return float(day.cost or 0) / (day.input_tokens + day.output_tokens) * 1000
+
+        assert per_1k(24) / per_1k(0) == pytest.approx(1.6, rel=0.15)  # a weekend has few calls
+
+    def test_a_slow_regression(self) -> None:
+        model = next(one for one in PROFILES[0].models if one.name == STORY.slow_model)
+        medians = []
+        for days_ago in (11, 8, 5, 2):
+            start = self.load(hour_of(NOW) - days_ago * DAY, 24)
+            steps = hourly(SWAGGY, "model", start=start, hours=24)[(model.name,)]
+            median = sum(steps.values(), Summary()).quantile_ms(0.5)
+            assert median is not None
+            medians.append(median)
+        assert medians == sorted(medians)
+        assert medians[-1] > 1.6 * medians[0]
+
+
+def sent(organization: str, source: Any, at: datetime, number: int) -> None:
+    item = Item(model_name="llama", duration_ms=1 + number, cost=Decimal(f"0.00000{number % 97 + 1}"), source=source,
+                revenue=Decimal("0.1"), input_tokens=number, occurred_at=at)  # fmt: skip
+    record_inferences(scope=Scope.of(organization), organization=organization, items=[item], now=NOW, backfill=True)
+
+
+def in_thread(work: Callable[[Event], None], stop: Event) -> Thread:
+    def body() -> None:
+        try:
+            while not stop.is_set():
+                work(stop)
+        finally:
+            connections.close_all()
+
+    thread = Thread(target=body)
+    thread.start()
+    return thread
+
+
+@pytest.mark.usefixtures("database")
+class TestInAndOut:
+    def others(self) -> dict[tuple[str, ...], Summary]:
+        by = ("organization_id", "model", "source", "status")
+        return totals(*by, sources=("live", "replay"))
+
+    def seed(self) -> None:
+        for number, (organization, source) in enumerate(
+            [(SWAGGY, "live"), (SCIENTIA, "replay"), ("shared", "live")] * 4
+        ):
+            sent(organization, source, NOW - number * 5 * HOUR, number)
+        sent(SWAGGY, "live", NOW - 60 * DAY, 5)  # sums only
+
+    def test_totals_of_the_others_stay_to_the_last_decimal(self) -> None:
+        self.seed()
+        before, newest = self.others(), current_store().latest(Scope.of(SWAGGY), SWAGGY, limit=100)
+        assert "demo inferences loaded" in run("load", "--hours", "6")
+        current_store().fold()
+        assert totals("source")["demo",].inferences > 100
+        assert self.others() == before
+        count = totals("source")["demo",].inferences
+        assert run("clear") == f"{count:,} demo inferences removed; left are 9 live, 4 replay\n"
+        for _ in ("at once", "after a fold"):
+            assert totals("organization_id", "model", "source", "status") == before
+            current_store().fold()
+        assert current_store().latest(Scope.of(SWAGGY), SWAGGY, limit=100) == newest
+
+    def test_they_stay_while_a_folder_and_writers_run(self) -> None:
+        self.seed()
+        loading.load(NOW - 30 * HOUR, NOW, telling=Telling(NOW))
+        written: list[int] = []
+
+        def write(_: Event) -> None:
+            sent(SWAGGY, "live", NOW, len(written))
+            written.append(1)
+
+        def write_demo(_: Event) -> None:
+            sent(SCIENTIA, "demo", NOW, 3)
+
+        stop = Event()
+        threads = [in_thread(write, stop), in_thread(write_demo, stop), in_thread(lambda _: _fold(), stop)]
+        try:
+            assert await_true(lambda: len(written) > 10, 20)
+            erased = [current_store().erase(EVERYONE, source="demo") for _ in range(5)]
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        current_store().fold()
+        found = totals("source")
+        assert (found["live",].inferences, found["replay",].inferences) == (9 + len(written), 4)
+        left = found.get(("demo",), Summary()).inferences  # what was written after the last look, whole
+        assert all(erased)
+        assert len(_rows("demo")) == left
+        for step in (60, 3600, 86_400):
+            query = Query(start=NOW - 40 * DAY, end=NOW + DAY, sources=("demo",))
+            [steps] = current_store().series(EVERYONE, [query], step_seconds=step)
+            assert sum(one.inferences for _, one in steps.get((), ())) == left
+        assert current_store().erase(EVERYONE, source="demo") == left
+
+    def test_erasing_waits_for_the_folder(self) -> None:
+        loading.load(NOW - HOUR, NOW, telling=Telling(NOW))
+        stop, erased = Event(), list[int]()
+
+        def erase(_: Event) -> None:
+            erased.append(current_store().erase(EVERYONE, source="demo"))
+            stop.set()
+
+        with transaction.atomic(using="owner"):
+            with connections["owner"].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('monitoring.fold', 7))")
+            thread = in_thread(erase, stop)
+            assert not stop.wait(0.5)
+        thread.join()
+        assert erased[0] > 0
+        assert totals() == {}
+
+    def test_a_repeated_load_adds_nothing_and_a_broken_one_goes_on(self) -> None:
+        telling = Telling(NOW)
+        whole = sum(
+            len(calls.between(_hour(profile, hour, telling), hour, NOW))
+            for profile in PROFILES
+            for hour in (hour_of(NOW) - n * HOUR for n in range(5))
+        )
+        first = loading.load(NOW - 2 * HOUR, NOW, telling=telling)
+        assert first + loading.load(NOW - 4 * HOUR, NOW, telling=telling) == whole
+        assert loading.load(NOW - 4 * HOUR, NOW, telling=telling) == 0
+        assert totals()[()].inferences == whole
+        run("load", "--hours", "3")
+        before = totals("source")
+        assert run("load", "--hours", "3") == "nothing to load: every hour holds demo data already\n"
+        assert totals("source") == before
+
+    def test_days_past_raw_retention_count_in_sums_only(self) -> None:
+        Organization.objects.update(raw_days=1)
+        retention.forget()
+        assert loading.load(NOW - 3 * DAY, NOW - 3 * DAY + 2 * HOUR, telling=Telling(NOW)) > 0
+        assert totals("source").keys() == {("demo",)}
+        assert _rows("demo") == []
+        assert loading.clear() > 0
+        assert totals() == {}
+
+    def test_pages_are_told(self) -> None:
+        run("load", "--hours", "2")
+        organization = Organization.objects.get(slug=SCIENTIA)
+        now = datetime.now(UTC)
+        view = windows.parse(QueryDict("window=6h"), now)
+        answer = integration.answer(Scope.of(SCIENTIA), organization, view, now)
+        assert (answer.sources["live"], answer.sources["replay"]) == (0, 0)
+        assert answer.sources["demo"] == answer.totals.inferences > 0
+
+
+def _fold() -> None:
+    current_store().fold()
+
+
+def _hour(profile: Any, hour: datetime, telling: Telling) -> list[Item]:
+    return hour_of_calls(profile, hour, zone=UTC_ZONE, telling=telling)
+
+
+def _rows(source: str) -> list[Any]:
+    found = [
+        current_store().latest(EVERYONE, slug, limit=1_000_000, sources=(source,))
+        for slug in (SWAGGY, SCIENTIA, "shared")
+    ]
+    return [call for one in found for call in one]
+
+
+@pytest.mark.usefixtures("database")
+class TestTrickle:
+    def test_it_records_each_call_once_when_its_time_has_come(self) -> None:
+        began = MONDAY + 10 * HOUR + timedelta(minutes=50)
+        telling = Telling(began)
+        trickle, due = Trickle(telling), 0
+        for minute in range(1, 31):  # over the end of an hour
+            due += trickle.tick(began + timedelta(minutes=minute))
+        expected = [
+            call
+            for profile in PROFILES
+            for hour in (MONDAY + 10 * HOUR, MONDAY + 11 * HOUR)
+            for call in calls.between(_hour(profile, hour, telling), began, began + timedelta(minutes=30))
+        ]
+        assert totals()[()].inferences == due == len(expected) > 100
+        assert totals("source").keys() == {("demo",)}
+        assert trickle.tick(began + timedelta(minutes=30)) == 0
+
+    def test_it_does_not_make_up_for_a_machine_that_slept(self) -> None:
+        trickle = Trickle(Telling(NOW - 30 * HOUR))
+        assert trickle.tick(NOW) == sum(
+            len(calls.between(_hour(profile, hour, Telling(NOW - 30 * HOUR)), NOW - HOUR, NOW))
+            for profile in PROFILES
+            for hour in (hour_of(NOW) - HOUR, hour_of(NOW))
+        )
+
+    def test_it_ends_where_the_demo_was_cleared(self) -> None:
+        run("load", "--hours", "2")
+        present = demo._Present(older=True)
+        assert present._step()
+        assert len(_rows("demo")) > 1000  # a day of the past
+        assert run("clear")
+        assert not present._step()
+        assert totals() == {}
+
+    def test_it_fills_the_month(self) -> None:
+        run("load", "--hours", "1")
+        present = demo._Present(older=True)
+        present._missing = [0, 29]
+        assert present._step()
+        assert present._step()
+        assert present._missing == []
+        query = Query(start=NOW - 40 * DAY, end=NOW + DAY)
+        [steps] = current_store().series(EVERYONE, [query], step_seconds=86_400)
+        assert {(NOW.date() - at.date()).days for at, _ in steps[()]} <= {-1, 0, 1, 29, 30, 31}
+
+
+class TestWhereItMay:
+    @pytest.mark.parametrize("arguments", [["load"], ["trickle"], ["run"], ["clear"]])
+    def test_never_in_production(self, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+        monkeypatch.setattr(settings, "ENV", replace(settings.ENV, environment="production"))
+        with pytest.raises(CommandError, match="never for production"):
+            run(*arguments)
+
+    @pytest.mark.parametrize(
+        ("given", "wanted"),
+        [({}, True), ({"DEMO": "1"}, True), ({"DEMO": "0"}, False), ({"DEMO": "false"}, False),
+         ({"DEMO": "true", "COCKPIT_ENV": "production"}, False), ({"COCKPIT_ENV": "production"}, False)],
+    )  # fmt: skip
+    def test_the_environment_says(self, given: dict[str, str], wanted: bool) -> None:
+        secrets = {"SECRET_KEY": "s3cret-" * 10, "KEY_PEPPER": "p3pper-" * 6, "ALLOWED_HOSTS": "cockpit.example.org"}
+        assert env.read({**secrets, **given}).demo is wanted
+
+    def test_nonsense_is_a_fault(self) -> None:
+        with pytest.raises(env.EnvironmentFaults, match="DEMO: must be true or false"):
+            env.read({"SECRET_KEY": "x", "KEY_PEPPER": "y", "DEMO": "perhaps"})
+
+    @pytest.mark.parametrize("arguments", [["--hours", "0"], ["--days", "31"], ["--hours", "721"], ["--days", "-1"]])
+    def test_it_goes_back_a_month_at_most(self, arguments: list[str]) -> None:
+        with pytest.raises(CommandError, match="must lie between"):
+            run("load", *arguments)
+
+    @pytest.mark.usefixtures("database")
+    def test_it_leaves_a_database_with_other_data_alone(self) -> None:
+        sent("shared", "live", NOW - 300 * DAY, 1)
+        with pytest.raises(SystemExit) as ended:
+            run("load", "--hours", "1", "--if-empty")
+        assert ended.value.code == demo.OTHERS_THERE
+        with pytest.raises(CommandError, match="load some first"):
+            run("trickle")
+        assert not demo._Present(older=True)._step()
+        assert totals("source").keys() == {("live",)}
+
+    @pytest.mark.usefixtures("database")
+    def test_an_empty_database_takes_it_and_keeps_it(self) -> None:
+        assert loading.is_empty()
+        assert "loaded" in run("load", "--hours", "1", "--if-empty")
+        before = totals("source")
+        assert run("load", "--hours", "5", "--if-empty") == ""
+        assert totals("source") == before
+
+
+def test_a_new_house_is_full_and_alive() -> None:
+    with house(DEMO="1") as new:
+        first = new.dashboard()
+        assert first["sources"]["demo"] > 1000
+        assert first["sources"]["live"] == first["sources"]["replay"] == 0
+        [role] = [child for child in new.process.children() if "demo" in child.cmdline()]
+        assert role.cmdline()[-2:] == ["demo", "run"]
+        assert not role.environ()["DATABASE_OWNER_URL"]
+        month = "window=30d"
+        assert await_true(lambda: new.dashboard(month)["sources"]["demo"] > 15 * first["sources"]["demo"], 90)
