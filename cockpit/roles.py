@@ -47,13 +47,14 @@ def python_roles(env: Env, places: Places) -> list[Role]:
     worker = ("worker", "-P", "threads", "-c", "4", "--without-gossip", "--without-mingle", *level)
     beat = ("beat", "-s", str(places.beat_schedule), "--pidfile=", *level)
     with_owner = child_environment(env, places, owner=True)
+    without_owner = child_environment(env, places, owner=False)
     return [
         Role(
             name="web",
             order=10,
             command=_granian(env),
             environment={
-                **child_environment(env, places, owner=False),
+                **without_owner,
                 "DATABASE_POOL": str(env.database_pool or _WEB_POOL),
                 "STATEMENT_TIMEOUT": str(_WEB_STATEMENT_TIMEOUT),
             },
@@ -61,8 +62,8 @@ def python_roles(env: Env, places: Places) -> list[Role]:
             omit="Configuration allows spawning up to",  # that many threads are meant: most of them wait
         ),
         Role(name="worker", order=10, command=(*celery, *worker), environment={**with_owner, **_NO_ROOT_WARNING}),
-        Role(name="beat", order=10, command=(*celery, *beat), environment=with_owner),
-        Role(name="fold", order=10, command=manage("fold"), environment=child_environment(env, places, owner=False)),
+        Role(name="beat", order=10, command=(*celery, *beat), environment=without_owner),
+        Role(name="fold", order=10, command=manage("fold"), environment=without_owner),
     ]
 
 

@@ -266,7 +266,7 @@ def test_up_serves_heals_stops_and_finds_its_data_again() -> None:
 def _assert_only_owners_own(driver: Driver) -> None:
     for role, process in roles_of(driver).items():
         owner_url = process.environ().get("DATABASE_OWNER_URL", "")
-        assert bool(owner_url) == (role in ("worker", "beat")), role
+        assert bool(owner_url) == (role == "worker"), role
         for child in process.children(recursive=True):
             assert role != "web" or not child.environ().get("DATABASE_OWNER_URL")
 
