@@ -58,7 +58,7 @@ def python_roles(env: Env, places: Places) -> list[Role]:
                 "DATABASE_POOL": str(env.database_pool or _WEB_POOL),
                 "STATEMENT_TIMEOUT": str(_WEB_STATEMENT_TIMEOUT),
             },
-            ready=partial(web_answers, env.host, env.port),
+            ready=partial(web_answers, env.host, env.port, next(iter(env.allowed_hosts), "localhost").lstrip(".")),
             omit="Configuration allows spawning up to",  # that many threads are meant: most of them wait
         ),
         Role(name="worker", order=10, command=(*celery, *worker), environment={**with_owner, **_NO_ROOT_WARNING}),
@@ -110,12 +110,12 @@ def web_address(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - nothing binds here
 
 
-def web_answers(host: str, port: int) -> bool:
-    """Whether the web role serves requests: any answer but a server error."""
+def web_answers(host: str, port: int, name: str = "localhost") -> bool:
+    """Whether the web role is ready, asked by a host `name` that it serves (production may not serve localhost)."""
     connection = http.client.HTTPConnection(web_address(host), port, timeout=5)
     try:
-        connection.request("GET", "/api/health/ready")
-        return connection.getresponse().status < 500
+        connection.request("GET", "/api/health/ready", headers={"Host": name})
+        return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:

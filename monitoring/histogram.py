@@ -16,7 +16,7 @@ def bucket_of(microseconds: int) -> int:
 def quantile_ms(counts: Sequence[int], q: float) -> float | None:
     """The q-quantile (0-1) in milliseconds, interpolated inside its bucket; None where nothing was counted.
 
-    The error is at most the width of a bucket, 25 %, and usually a few per cent; below the first bound it can be all of
+    The error is at most the width of a bucket, 25 %; below the first bound it can be all of
     2 ms, and what lies above the last one is reported as that bound (27 minutes).
     """
     total = sum(counts)

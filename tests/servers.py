@@ -43,7 +43,7 @@ def throwaway_postgres() -> Iterator[Places]:
 
 @contextmanager
 def throwaway_valkey() -> Iterator[Places]:
-    """A running Valkey; its `redis_url` and `celery_broker_url` reach it."""
+    """A running Valkey; its `redis_url` reaches it."""
     with data_dir() as path:
         server = Valkey(Places.of(path), {"appendonly": "no"})
         server.start()

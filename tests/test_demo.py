@@ -20,7 +20,7 @@ from django.http import QueryDict
 from cockpit import env
 from cockpit.dashboard import integration, windows
 from cockpit.demo import calls, loading
-from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls, profile_of
+from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls
 from cockpit.demo.loading import Trickle
 from cockpit.demo.profiles import INPUT_TOKENS, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
 from cockpit.management.commands import demo
@@ -35,6 +35,7 @@ from tests.servers import await_true
 UTC_ZONE = ZoneInfo("UTC")
 DAY = timedelta(days=1)
 EVERYONE = Scope.system("test")
+BY_ORGANIZATION = {profile.organization: profile for profile in PROFILES}
 SWAGGY, SCIENTIA = "swaggystacks", "scientia_capital"
 QUIET = Story(incidents=(), price_model="", price_ago=DAY, price_factor=Decimal(1),
               slow_model="", slow_since=DAY, slow_factor=1.0)  # fmt: skip
@@ -45,7 +46,7 @@ MONDAY = hour_of(NOW - timedelta(days=NOW.weekday() + 7)).replace(hour=0)
 def made(organization: str, start: datetime, hours: int, story: Story = QUIET, zone: ZoneInfo = UTC_ZONE) -> list[Item]:
     telling = Telling(NOW, story)
     found = (
-        hour_of_calls(profile_of(organization), start + n * HOUR, zone=zone, telling=telling) for n in range(hours)
+        hour_of_calls(BY_ORGANIZATION[organization], start + n * HOUR, zone=zone, telling=telling) for n in range(hours)
     )
     return [call for hour in found for call in hour]
 

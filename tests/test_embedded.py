@@ -16,7 +16,7 @@ import redis
 from kombu import Connection
 
 from cockpit.embedded.faults import ServiceFault, explain
-from cockpit.embedded.places import Places
+from cockpit.embedded.places import Places, broker_url
 from cockpit.embedded.postgres import Postgres
 from cockpit.embedded.server import Server
 from cockpit.embedded.valkey import Valkey
@@ -62,7 +62,7 @@ def test_places_are_named_without_touching_anything() -> None:
     places = Places.of(Path("/nowhere/at/all"))
     assert places.database_url == "postgresql://cockpit_app@/cockpit?host=%2Fnowhere%2Fat%2Fall%2Frun%2Fpostgres"
     assert places.redis_url == "unix:///nowhere/at/all/run/valkey/valkey.sock?db=0"
-    assert places.celery_broker_url == "redis+socket:///nowhere/at/all/run/valkey/valkey.sock?virtual_host=0"
+    assert broker_url(places.redis_url) == "redis+socket:///nowhere/at/all/run/valkey/valkey.sock?virtual_host=0"
     assert not places.data_dir.exists()
 
 
@@ -246,7 +246,7 @@ def test_a_second_valkey_on_the_same_data_is_refused(valkey: Valkey, places: Pla
 
 def test_celery_reaches_valkey_by_the_broker_url(valkey: Valkey) -> None:
     valkey.start()
-    with Connection(valkey.places.celery_broker_url, connect_timeout=2) as connection:
+    with Connection(broker_url(valkey.places.redis_url), connect_timeout=2) as connection:
         connection.ensure_connection(max_retries=1)
         queue = connection.SimpleQueue("probe")
         queue.put("hello")
@@ -258,7 +258,7 @@ _HOLDER = """
 import sys, time
 from pathlib import Path
 import psycopg
-from cockpit.embedded.places import Places
+from cockpit.embedded.places import Places, broker_url
 from cockpit.embedded.postgres import Postgres
 from cockpit.embedded.valkey import Valkey
 places = Places.of(Path(sys.argv[1]))

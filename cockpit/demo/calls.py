@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cockpit.demo.profiles import INPUT_TOKENS, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Model, Profile, Story
+from cockpit.demo.profiles import INPUT_TOKENS, OUTPUT_TOKENS, SHARES, STORY, Incident, Model, Profile, Story
 from monitoring.ingest import Item
 
 HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -31,10 +31,6 @@ _FAILURE_WEIGHTS = tuple(weight for _, _, weight in _FAILURES)
 def hour_of(moment: datetime) -> datetime:
     """The start of the hour of a time in UTC."""
     return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def profile_of(organization: str) -> Profile:
-    return next(profile for profile in PROFILES if profile.organization == organization)
 
 
 def quantile(table: Sequence[int], share: float) -> int:

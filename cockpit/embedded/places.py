@@ -96,10 +96,6 @@ class Places:
     def redis_url(self) -> str:
         return f"unix://{quote(str(self.valkey_socket))}?db=0"
 
-    @property
-    def celery_broker_url(self) -> str:
-        return broker_url(self.redis_url)
-
     def _postgres_url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self.postgres_socket_dir), safe='')}"
 
