@@ -22,6 +22,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1 {MASK}",
     ),
     (re.compile(r"\bck_([a-z0-9]{12})_[A-Za-z0-9_-]{20,}"), rf"ck_\1_{MASK}"),
+    (re.compile(r"\bct_[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]*)?"), f"ct_{MASK}"),
     (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}|\bgsk_[A-Za-z0-9]{16,}|\bglpat-[A-Za-z0-9_-]{16,}"), MASK),
     (re.compile(r"\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"), MASK),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"), MASK),
@@ -41,7 +42,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # Most log values are short words: none of the shapes can match without one of these.
 _SUSPECT = re.compile(
-    r"[@:=]|-----BEGIN|bearer|basic|ck_|[spr]k[-_]|gsk_|glpat|hf_|gh[pousr]_|github|AKIA|ASIA|AIza|xox|whsec|slack|eyJ",
+    r"[@:=]|-----BEGIN|bearer|basic|c[kt]_|[spr]k[-_]|gsk_|glpat|hf_|gh[pousr]_|github|AKIA|ASIA|AIza|xox|whsec|slack|eyJ",
     re.IGNORECASE,
 )
 

@@ -11,15 +11,12 @@ import http.client
 import json
 import statistics
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from bench.rig import House, house, keep
-from cockpit.embedded.places import Places
+from bench.rig import House, admin_url, house, keep, together
 from monitoring.store import rows
 from monitoring.store.base import Inference
 
@@ -44,28 +41,6 @@ def _item(number: int) -> dict[str, Any]:
     }
 
 
-def _together(senders: int, seconds: float, work: Callable[[], int]) -> float:
-    """Records a second of `senders` threads, each repeating `work` (which tells how many it stored)."""
-    counts = [0] * senders
-    start = threading.Barrier(senders + 1)
-    until = [0.0]
-
-    def one(place: int) -> None:
-        start.wait()
-        while time.monotonic() < until[0]:
-            counts[place] += work()
-
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(senders)]
-    for thread in threads:
-        thread.start()
-    until[0] = time.monotonic() + seconds
-    began = time.monotonic()
-    start.wait()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.monotonic() - began)
-
-
 def over_http(running: House, size: int, seconds: float) -> float:
     body = json.dumps([_item(number) for number in range(size)] if size > 1 else _item(7)).encode()
     headers = {"Authorization": f"Bearer {running.keys['swaggystacks']}", "Content-Type": "application/json"}
@@ -80,13 +55,12 @@ def over_http(running: House, size: int, seconds: float) -> float:
         assert response.status == 201, response.status
         return size
 
-    return _together(_SENDERS[size], seconds, work)
+    return together(_SENDERS[size], seconds, work)
 
 
 def raw_copy(running: House, size: int, seconds: float) -> float:
     """The same rows, already formatted, one COPY and commit a batch, without policies, checks, deltas or HTTP."""
-    places = Places.of(running.data_dir)
-    admin = psycopg.conninfo.make_conninfo(places.admin_url, dbname="cockpit")
+    admin = admin_url(running)
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS raw_copy")
         connection.execute("CREATE TABLE raw_copy (LIKE monitoring_inference)")
@@ -115,7 +89,7 @@ def raw_copy(running: House, size: int, seconds: float) -> float:
             local.connection.commit()
         return size
 
-    return _together(_SENDERS[size], seconds, work)
+    return together(_SENDERS[size], seconds, work)
 
 
 def main() -> None:

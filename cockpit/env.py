@@ -13,10 +13,13 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from psycopg import ProgrammingError, conninfo
 
+from bedrock import origins
+
 ROOT = Path(__file__).resolve().parent.parent
 Environment = Literal["development", "production"]
 
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_MOST_ORIGINS = 50
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -55,6 +58,7 @@ class Env:
     api_key: str | None
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
+    embed_origins: tuple[str, ...]
     secure_cookies: bool
     trusted_proxies: int
     rate_limit_per_minute: int
@@ -151,6 +155,19 @@ def _endpoint_problem(endpoint: str) -> str | None:
     except ValueError:
         fine = False
     return None if fine else "must look like localhost:4317 or https://host:4318"
+
+
+def _embed_origins(reader: _Reader, environment: str) -> tuple[str, ...]:
+    found = [origins.normal(word, http=environment == "development") for word in reader.words("EMBED_ORIGINS")]
+    if len(found) > _MOST_ORIGINS:
+        reader.fault("EMBED_ORIGINS", f"must be at most {_MOST_ORIGINS} origins")
+    elif None in found:
+        reader.fault(
+            "EMBED_ORIGINS",
+            "must be origins such as https://app.example.org: https (http for localhost, and in development), "
+            "no path, no wildcard, no slash at the end",
+        )
+    return tuple(dict.fromkeys(origin for origin in found if origin))
 
 
 def default_data_dir() -> Path:
@@ -256,6 +273,7 @@ def _web(reader: _Reader, environment: str) -> dict[str, Any]:
         "port": reader.integer("PORT", 3001, 1, 65535),
         "allowed_hosts": reader.words("ALLOWED_HOSTS", local),
         "csrf_trusted_origins": reader.words("CSRF_TRUSTED_ORIGINS"),
+        "embed_origins": _embed_origins(reader, environment),
         "secure_cookies": reader.boolean("SECURE_COOKIES", environment == "production"),
         "trusted_proxies": reader.integer("TRUSTED_PROXIES", 0, 0, 10),
         "rate_limit_per_minute": reader.integer("RATE_LIMIT_PER_MINUTE", 60_000, 1, 100_000_000),

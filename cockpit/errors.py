@@ -4,20 +4,22 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from msgspec import UNSET
 from psycopg import errors as postgres
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from bedrock.parameters import BadParameters
+from bedrock.problem import Fault, Problem
 from monitoring.errors import BadItems, KeyConflict, TooLarge
 from monitoring.store.base import OutOfScope, PartitionMissing
 from organizations import audit
@@ -58,17 +60,17 @@ def problem(
     title: str = "",
     errors: Sequence[dict[str, str]] = (),
     retry_after: int | None = None,
-    **extra: Any,
 ) -> HttpResponse:
     """A problem+json answer; `errors` holds {pointer, code, message} for each bad field."""
-    body: dict[str, Any] = {"type": _TYPE, "title": title or _TITLES.get(status, "Error"), "status": status}
-    if detail:
-        body["detail"] = detail[:500]
-    if request_id := audit.origin.get().request_id:
-        body["requestId"] = request_id
-    if errors:
-        body["errors"] = list(errors)
-    response = JsonResponse({**body, **extra}, status=status, content_type="application/problem+json")
+    body = Problem(
+        type=_TYPE,
+        title=title or _TITLES.get(status, "Error"),
+        status=status,
+        detail=detail[:500] or UNSET,
+        request_id=audit.origin.get().request_id or UNSET,
+        errors=[Fault(**error) for error in errors] or UNSET,
+    )
+    response = JsonResponse(msgspec.to_builtins(body), status=status, content_type="application/problem+json")
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
@@ -102,16 +104,6 @@ def _of_api(error: exceptions.APIException) -> HttpResponse:
     if challenge := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = challenge
     return response
-
-
-class AlwaysJson(BaseContentNegotiation):
-    """The API speaks JSON to everybody, whatever they say they accept."""
-
-    def select_parser(self, request: Any, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
 
 
 def handle(error: Exception, context: dict[str, Any]) -> HttpResponseBase | Response | None:

@@ -2,18 +2,21 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from threading import Event, Lock
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpResponse, JsonResponse
+from drf_spectacular.utils import F, OpenApiExample, OpenApiResponse, extend_schema
+from msgspec import Meta, Struct
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -24,6 +27,30 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = 2.0  # seconds for a whole answer: Postgres' own time-outs do not fire on a frozen server
 _LITTLE_DISK = 100 * 1024 * 1024
+
+
+State = Literal["ok", "degraded", "down"]
+
+
+class Live(Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Part(Struct, rename="camel", frozen=True):
+    """How one part is, told to callers with a key or a session."""
+
+    state: State
+    latency_ms: Annotated[float, Meta(ge=0)]
+    error: str | None
+
+
+class Health(Struct, frozen=True):
+    """`ok`, `degraded` (all is served, but something spare is away), or `down`; and each part."""
+
+    status: State
+    parts: Annotated[Mapping[str, State | Part], Meta(description="By the name of the part.")]
 
 
 class NotWell(Exception):
@@ -102,15 +129,15 @@ def _ask(name: str, check: Callable[[], None]) -> Future[None]:
         return _asked[name]
 
 
-def _look(names: frozenset[str]) -> dict[str, dict[str, Any]]:
+def _look(names: frozenset[str]) -> dict[str, Part]:
     """Each part's state within the deadline, whatever hangs."""
     until = time.monotonic() + _DEADLINE
     asked = [(name, spare, time.monotonic(), _ask(name, check)) for name, check, spare in _PARTS if name in names]
     found = {}
     for name, spare, began, future in asked:
         error = _error(future, until)
-        state = "ok" if error is None else "degraded" if spare else "down"
-        found[name] = {"state": state, "latencyMs": round((time.monotonic() - began) * 1000, 1), "error": error}
+        state: State = "ok" if error is None else "degraded" if spare else "down"
+        found[name] = Part(state, round((time.monotonic() - began) * 1000, 1), error)
         if error:
             log.warning("part not well", part=name, reason=error)
     return found
@@ -128,9 +155,35 @@ def _error(future: Future[None], until: float) -> str | None:
     return None
 
 
-def _overall(parts: dict[str, dict[str, Any]]) -> str:
-    states = {part["state"] for part in parts.values()}
+def _overall(parts: Mapping[str, Part]) -> State:
+    states = {part.state for part in parts.values()}
     return "down" if "down" in states else "degraded" if "degraded" in states else "ok"
+
+
+def _told(overall: State, parts: Mapping[str, State | Part]) -> HttpResponse:
+    return JsonResponse(msgspec.to_builtins(Health(overall, parts)), status=503 if overall == "down" else 200)
+
+
+def parts() -> dict[str, Part]:
+    """Every part's state, latency and error, for who may see all of it."""
+    return _look(frozenset(name for name, _, _ in _PARTS))
+
+
+def _described(
+    operation: str, summary: str, description: str, told: dict[int, tuple[Any, str, Any]]
+) -> Callable[[F], F]:
+    """Each status with its type, what it means, and an example."""
+    responses = {
+        status: OpenApiResponse(kind, words, [OpenApiExample(words.lower(), value=value)])
+        for status, (kind, words, value) in told.items()
+    }
+    return extend_schema(
+        operation_id=operation, summary=summary, description=description, tags=["Health"], responses=responses
+    )
+
+
+_WORDS: dict[str, Any] = {"database": "ok", "migrations": "ok", "role": "ok", "disk": "ok"}
+_DOWN: dict[str, Any] = {"status": "down", "parts": {**_WORDS, "database": "down"}}
 
 
 class LiveView(APIView):
@@ -140,18 +193,29 @@ class LiveView(APIView):
     permission_classes = ()
     throttle_classes = ()
 
+    @_described("readLive", "Is the process alive?", "Touches nothing else.", {200: (Live, "Alive", {"status": "ok"})})
     def get(self, request: Request) -> HttpResponse:
-        return JsonResponse({"status": "ok"})
+        return JsonResponse(msgspec.to_builtins(Live("ok")))
 
 
 class ReadyView(LiveView):
     """Whether requests can be served: 200, or 503 with the parts that are not well, in words."""
 
+    @_described(
+        "readReady",
+        "Can requests be served?",
+        "Looks at the database, its migrations and role, and the disk, for at most two seconds.",
+        {200: (Health, "Ready", {"status": "ok", "parts": _WORDS}), 503: (Health, "Not ready", _DOWN)},
+    )
     def get(self, request: Request) -> HttpResponse:
         parts = _look(frozenset({"database", "migrations", "role", "disk"}))
         overall = _overall(parts)
-        body = {"status": overall, "parts": {name: part["state"] for name, part in parts.items()}}
-        return JsonResponse(body, status=503 if overall == "down" else 200)
+        return _told(overall, {name: part.state for name, part in parts.items()})
+
+
+def _is_ours(request: Request) -> bool:
+    """Somebody with a key or a session; a token may be in the hands of anybody who looks at a page."""
+    return isinstance(request.auth, Access) and request.auth.kind != "token"
 
 
 class HealthView(APIView):
@@ -163,9 +227,17 @@ class HealthView(APIView):
     def perform_authentication(self, request: Request) -> None:
         """Not yet: a database that hangs must not hold back the very answer that says so."""
 
+    @_described(
+        "readHealth",
+        "How is the cockpit?",
+        "Every part's state in a word; with a key or a session, its latency and what is wrong as well.",
+        {
+            200: (Health, "Well enough to serve", {"status": "ok", "parts": {**_WORDS, "cache": "ok"}}),
+            503: (Health, "Down", {"status": "down", "parts": {**_DOWN["parts"], "cache": "ok"}}),
+        },
+    )
     def get(self, request: Request) -> HttpResponse:
         parts = _look(frozenset(name for name, _, _ in _PARTS))
         overall = _overall(parts)
-        detailed = parts["database"]["state"] == "ok" and isinstance(request.auth, Access)
-        told = parts if detailed else {name: part["state"] for name, part in parts.items()}
-        return JsonResponse({"status": overall, "parts": told}, status=503 if overall == "down" else 200)
+        detailed = parts["database"].state == "ok" and _is_ours(request)
+        return _told(overall, parts if detailed else {name: part.state for name, part in parts.items()})

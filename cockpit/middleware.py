@@ -5,9 +5,12 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import SplitResult
 
 import structlog
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.cache import patch_vary_headers
@@ -22,7 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PAGE_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 # Strict everywhere: no inline script or style, nothing from other hosts, no frames.
-_POLICY = (
+POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -97,7 +100,7 @@ class SecurityHeaders:
             response = self.get_response(request)
         else:  # Django's own views answer TRACE like GET, and the rest with a lost CSRF token
             response = HttpResponseNotAllowed(_PAGE_METHODS)
-        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)  # for browsers that know no policy
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
@@ -105,6 +108,19 @@ class SecurityHeaders:
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Cookie", "Authorization"))
         return response
+
+
+class EmbeddingPages(CorsMiddleware):
+    """CORS for the pages of EMBED_ORIGINS, on the routes that settings name; without such pages there is none."""
+
+    def __init__(self, get_response: Next) -> None:
+        if not settings.EMBED_ORIGINS:
+            raise MiddlewareNotUsed
+        super().__init__(get_response)
+
+    def origin_found_in_white_lists(self, origin: str, url: SplitResult) -> bool:
+        """Browsers write an origin in one way only: anything else is none of ours."""
+        return origin in settings.EMBED_ORIGINS
 
 
 class EnterScope:

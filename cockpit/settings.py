@@ -3,6 +3,7 @@
 from typing import Any
 
 from psycopg import conninfo
+from whitenoise.compress import Compressor
 
 from bedrock import telemetry
 from cockpit import env as environment
@@ -49,8 +50,6 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "OPTIONS": _NO_WAITING,
     },
-    # One second's answers and the like: right per process, and there when Valkey is not.
-    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 500}},
 }
 
 SECRET_KEY = ENV.secret_key
@@ -58,6 +57,7 @@ KEY_PEPPER = ENV.key_pepper
 DEBUG = False  # errors are told by problem+json and the log, in development too
 ALLOWED_HOSTS = list(ENV.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
+EMBED_ORIGINS = ENV.embed_origins
 DEFAULT_ORGANIZATION = ENV.default_organization
 RATE_LIMIT_PER_MINUTE = ENV.rate_limit_per_minute
 TRUSTED_PROXIES = ENV.trusted_proxies
@@ -75,10 +75,13 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
     "cockpit.middleware.RequestContext",
     "cockpit.middleware.SecurityHeaders",
+    "cockpit.middleware.EmbeddingPages",  # answers preflights, which carry no credentials, before anybody asks for some
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -127,6 +130,15 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "cockpit.errors.csrf_failed"
 
+# What pages of EMBED_ORIGINS may ask, with a token and never with a cookie; cockpit.middleware.EmbeddingPages says who.
+CORS_URLS_REGEX = r"/api/monitoring/(dashboard|stream|panels)\Z"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS")
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "if-none-match", "last-event-id", "x-request-id")
+CORS_EXPOSE_HEADERS = ("ETag", "X-As-Of", "Retry-After", "X-Request-ID")
+CORS_PREFLIGHT_MAX_AGE = 600
+WHITENOISE_ALLOW_ALL_ORIGINS = True  # modules and fonts are asked for across origins; files are the same for everybody
+
 LANGUAGE_CODE = "en"
 USE_I18N = True
 FORMAT_MODULE_PATH = ["cockpit.formats"]
@@ -141,10 +153,11 @@ _COLLECTED = ENV.production
 STATIC_ROOT = BASE_DIR / "staticfiles" if _COLLECTED else None
 WHITENOISE_USE_FINDERS = not _COLLECTED
 WHITENOISE_AUTOREFRESH = False
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")  # for developer tools alone
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "cockpit.assets.HashedAssets"
         if _COLLECTED
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
@@ -162,9 +175,21 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["organizations.access.KeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cockpit.errors.AlwaysJson",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cockpit.negotiation.AlwaysJson",
     "EXCEPTION_HANDLER": "cockpit.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "cockpit.schema.operations.Described",
     "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI Development Cockpit",
+    "VERSION": "1",  # of the API; its changes are told in CHANGELOG.md
+    "OAS_VERSION": "3.1.0",
+    "LICENSE": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SORT_OPERATIONS": False,  # the order of cockpit/urls.py
+    "SORT_OPERATION_PARAMETERS": False,
+    "POSTPROCESSING_HOOKS": ["cockpit.schema.operations.complete"],
 }
 
 LOGGING_CONFIG = None  # structlog and the standard library's loggers are configured together, once

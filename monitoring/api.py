@@ -1,24 +1,26 @@
 """POST /api/monitoring/dashboard/inference: one inference, an array of them, or NDJSON."""
 
 import re
-from typing import Any
+from collections import Counter
 
 import msgspec
 from django.http import HttpResponse
 from django.utils import timezone
+from msgspec import UNSET
 from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from bedrock import identifiers, parameters
-from monitoring import serializers
+from bedrock.problem import Fault
+from monitoring import serializers, wire
 from monitoring.errors import BadItems, KeyConflict, TooLarge
-from monitoring.ingest import Fault, Faults, Item, record_inferences
+from monitoring.ingest import Faults, Item, record_inferences
 from monitoring.store.base import Stored
+from monitoring.wire import Batch, Recorded, Result
 from organizations.access import caller
 from organizations.models import KeyScope
 
-_NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _HEADER_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _encode = msgspec.json.Encoder().encode
 
@@ -28,6 +30,7 @@ class InferenceView(APIView):
 
     needs = KeyScope.INGEST_WRITE.value
 
+    @wire.described
     def post(self, request: Request) -> HttpResponse:
         access = caller(request)
         named = parameters.read(request.query_params, {"organization"})
@@ -69,7 +72,7 @@ def _body(request: Request) -> tuple[bytes, bool]:
     kind, _, rest = request.META.get("CONTENT_TYPE", "").partition(";")
     kind = kind.strip().lower()
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", rest, re.IGNORECASE)
-    if kind not in ("application/json", *_NDJSON):
+    if kind not in ("application/json", *wire.NDJSON):
         raise UnsupportedMediaType(kind, "Send application/json, or application/x-ndjson with one object a line.")
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(charset[1], "Only the charset utf-8 is read.")
@@ -84,54 +87,46 @@ def _body(request: Request) -> tuple[bytes, bool]:
     body = b"" if announced.isdigit() and int(announced) > limit else source.read(limit + 1)
     if len(body) > limit or (announced.isdigit() and int(announced) > limit):
         raise TooLarge(f"At most {limit // 1024 // 1024} MiB a request.")
-    return (serializers.inflate(body) if encoding == "gzip" else body), kind in _NDJSON
+    return (serializers.inflate(body) if encoding == "gzip" else body), kind in wire.NDJSON
 
 
-def _json(status: int, content: Any, *, replayed: bool = False) -> HttpResponse:
-    response = HttpResponse(_encode(content), status=status, content_type="application/json")
+def _json(status: int, content: Recorded | Batch, *, replayed: bool = False) -> HttpResponse:
+    response = HttpResponse(_encode(content), status=status, content_type=wire.JSON)
     if replayed:
         response["Idempotent-Replay"] = "true"
     return response
-
-
-def _told(faults: list[Fault]) -> list[dict[str, str]]:
-    return [msgspec.to_builtins(fault) for fault in faults]
 
 
 def _one_answer(result: Stored | Faults, organization: str, *, replay: bool) -> HttpResponse:
     if isinstance(result, list):
         if any(fault.code == "not-found" for fault in result):
             raise NotFound("No such organization.")
-        raise BadItems("The inference is not valid.", _told(result))
+        raise BadItems("The inference is not valid.", [msgspec.to_builtins(fault) for fault in result])
     if result.outcome == "conflict":
         raise KeyConflict("This idempotency key was used before, for an inference with other content.")
     moment = identifiers.moment_of(identifiers.parse(result.id))
-    content = {"id": result.id, "organization": organization, "occurredAt": identifiers.text_of(moment)}
     repeated = result.outcome == "duplicate"
-    if repeated and not replay:
-        return _json(200, {**content, "duplicate": True})
-    return _json(201, content, replayed=repeated)
+    duplicate = repeated and not replay
+    content = Recorded(result.id, organization, identifiers.text_of(moment), duplicate or UNSET)
+    return _json(200 if duplicate else 201, content, replayed=repeated and replay)
 
 
 def _batch_answer(results: list[Stored | Faults], *, replay: bool) -> HttpResponse:
     """201 when nothing was refused, 400 when everything was, 207 between; a replayed batch reads as the first time."""
-    rows: list[dict[str, Any]] = []
-    counts = {"stored": 0, "duplicates": 0, "rejected": 0}
+    rows: list[Result] = []
     replayed = False
     for index, result in enumerate(results):
         if isinstance(result, list):
-            rows.append({"index": index, "status": "rejected", "errors": _told(result)})
-            counts["rejected"] += 1
+            rows.append(Result(index, "rejected", errors=result))
         elif result.outcome == "conflict":
             fault = Fault("/idempotencyKey", "conflict", "was used before, for an inference with other content")
-            rows.append({"index": index, "status": "rejected", "errors": _told([fault])})
-            counts["rejected"] += 1
+            rows.append(Result(index, "rejected", errors=[fault]))
         elif result.outcome == "duplicate" and not replay:
-            rows.append({"index": index, "status": "duplicate", "id": result.id, "duplicate": True})
-            counts["duplicates"] += 1
+            rows.append(Result(index, "duplicate", result.id, True))
         else:
             replayed |= result.outcome == "duplicate"
-            rows.append({"index": index, "status": "stored", "id": result.id})
-            counts["stored"] += 1
-    status = 201 if not counts["rejected"] else 400 if counts["rejected"] == len(results) else 207
-    return _json(status, {**counts, "results": rows}, replayed=replayed)
+            rows.append(Result(index, "stored", result.id))
+    counts = Counter(row.status for row in rows)
+    content = Batch(counts["stored"], counts["duplicate"], counts["rejected"], rows)
+    status = 201 if not content.rejected else 400 if content.rejected == len(results) else 207
+    return _json(status, content, replayed=replayed)

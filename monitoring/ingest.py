@@ -12,6 +12,7 @@ from django.conf import settings
 from msgspec import Meta
 
 from bedrock import identifiers, money, text
+from bedrock.problem import Fault
 from monitoring.store import current_store
 from monitoring.store.base import Inference, Stored
 from organizations.scope import Scope
@@ -22,48 +23,91 @@ MONEY_BELOW = Decimal(10) ** 9
 MONEY_DECIMALS = 30  # a double written out in full, however small the amount
 MAX_TAGS = 32
 
-Status = Literal["success", "error", "timeout", "cancelled", "rate_limited"]
+# What `extra_json_schema` says is only told: text_faults, faults_of and serializers hold it, with words of their own.
+_PRINTABLE = {"pattern": r"^[^\u0000-\u001f\u007f]*$"}
+_AMOUNT = {
+    "type": ["string", "number"],
+    "format": "decimal",
+    "pattern": r"^[0-9]{1,9}(\.[0-9]{1,30})?$",
+    "minimum": 0,
+    "exclusiveMaximum": int(MONEY_BELOW),
+    "examples": ["0.0042"],
+}
+_TAG_NUMBER = {"minimum": -(2**53), "maximum": 2**53}
+
+Status = Annotated[
+    Literal["success", "error", "timeout", "cancelled", "rate_limited"],
+    Meta(description="How it ended; error, timeout and rate_limited count as errors."),
+]
 Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Milliseconds = Annotated[float, Meta(ge=0, le=86_400_000)]
 Reference = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-Name = Annotated[str, Meta(max_length=100)]
+Name = Annotated[str, Meta(max_length=100, extra_json_schema=_PRINTABLE)]
+Money = Annotated[Decimal, Meta(extra_json_schema={"x-told": _AMOUNT})]
+TagName = Annotated[str, Meta(extra_json_schema={"maxLength": 64, **_PRINTABLE})]
+TagText = Annotated[str, Meta(extra_json_schema={"maxLength": 256, **_PRINTABLE})]
+TagWhole = Annotated[int, Meta(extra_json_schema=_TAG_NUMBER)]
+TagNumber = Annotated[float, Meta(extra_json_schema=_TAG_NUMBER)]
+Tags = dict[TagName, TagText | TagWhole | TagNumber | bool]
 
 
 class Item(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, gc=False):
     """One inference as it is sent. Durations in milliseconds, money in the organization's currency."""
 
-    model_name: Annotated[str, Meta(min_length=1, max_length=200)]
-    duration_ms: Milliseconds
-    cost: Decimal | None = None
-    revenue: Decimal | None = None
-    organization: str | None = None
-    provider: Name | None = None
-    endpoint_id: Annotated[str, Meta(max_length=200)] | None = None
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
+    model_name: Annotated[
+        str,
+        Meta(min_length=1, max_length=200, description="The model, as its provider names it; not blank.",
+             examples=["qwen2.5:7b"], extra_json_schema=_PRINTABLE),
+    ]  # fmt: skip
+    duration_ms: Annotated[Milliseconds, Meta(description="From the request to its last byte.", examples=[412.5])]
+    cost: Annotated[
+        Money | None, Meta(description="What it cost; absent or null is unknown, which is counted and is not 0.")
+    ] = None
+    revenue: Annotated[Money | None, Meta(description="What it earned.")] = None
+    organization: Annotated[
+        str | None, Meta(description="Only to be sure: any but the organization of the request is refused.")
+    ] = None
+    provider: Annotated[Name | None, Meta(description="Who runs the model.", examples=["ollama"])] = None
+    endpoint_id: Annotated[
+        Annotated[str, Meta(max_length=200, extra_json_schema=_PRINTABLE)] | None,
+        Meta(description="The deployment that answered."),
+    ] = None
+    input_tokens: Annotated[Tokens | None, Meta(description="Tokens of the prompt.")] = None
+    output_tokens: Annotated[Tokens | None, Meta(description="Tokens of the answer.")] = None
     cache_read_tokens: Tokens | None = None
     cache_write_tokens: Tokens | None = None
     reasoning_tokens: Tokens | None = None
     time_to_first_token_ms: Milliseconds | None = None
     status: Status = "success"
-    error_type: Name | None = None
-    attempt: Annotated[int, Meta(ge=1, le=1000)] = 1
-    user_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    error_type: Annotated[Name | None, Meta(description="Which error it was, in a word.", examples=["overloaded"])] = (
+        None
+    )
+    attempt: Annotated[int, Meta(ge=1, le=1000, description="1 is the first try; higher ones count as retries.")] = 1
+    user_id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_PRINTABLE)] | None,
+        Meta(description="For whom it was; kept as a keyed hash alone."),
+    ] = None
     trace_id: Reference | None = None
     span_id: Reference | None = None
-    occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
-    estimated: bool = False
-    source: Literal["live", "replay", "demo"] = "live"
-    idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    tags: dict[str, str | int | float | bool] | None = None
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One thing wrong with one field; `pointer` is a JSON pointer into the item, message names the limit."""
-
-    pointer: str
-    code: str
-    message: str
+    occurred_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(description="When it happened, with a time zone; at most 7 days back (to 2000 with `ingest:backfill`) and "
+             "10 minutes ahead. Absent is now."),
+    ] = None  # fmt: skip
+    estimated: Annotated[bool, Meta(description="The duration was derived, not measured.")] = False
+    source: Annotated[
+        Literal["live", "replay", "demo"],
+        Meta(description="Replayed inferences are kept apart from live ones.",
+             extra_json_schema={"x-told": {"enum": ["live", "replay"]}}),
+    ] = "live"  # fmt: skip
+    idempotency_key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_PRINTABLE)] | None,
+        Meta(description="The same key with the same content is stored once; not beside the header Idempotency-Key."),
+    ] = None
+    tags: Annotated[
+        Annotated[Tags, Meta(extra_json_schema={"maxProperties": MAX_TAGS})] | None,
+        Meta(description="Names and values of your own.", examples=[{"team": "search"}]),
+    ] = None
 
 
 Faults = list[Fault]

@@ -39,5 +39,8 @@ MEASURES: tuple[Measure, ...] = (
 NAMES: tuple[str, ...] = tuple(measure.name for measure in MEASURES)
 DURATION_BUCKETS: tuple[str, ...] = tuple(f"d{bucket:02d}" for bucket in range(BUCKETS))
 TTFT_BUCKETS: tuple[str, ...] = tuple(f"t{bucket:02d}" for bucket in range(BUCKETS))
-# What a rollup is kept by, beside the organization and the time.
+# What a delta, and the rollup of everything, is kept by, beside the organization and the time.
 DIMENSIONS: tuple[str, ...] = ("model", "provider", "endpoint", "status", "error_type", "source", "estimated")
+GRAINS = ("minute", "hour", "day")
+# Each delta is folded into both: what tells models apart, and the few rows that a chart over all of them reads.
+ROLLUPS = {"rollup": DIMENSIONS, "sum": ("status", "source", "estimated")}

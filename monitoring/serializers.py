@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from bedrock import text
+from bedrock.problem import Fault
 from monitoring.errors import BadItems, TooLarge
-from monitoring.ingest import Fault, Faults, Item, text_faults
+from monitoring.ingest import Faults, Item, text_faults
 
 MAX_WIRE, MAX_INFLATED, MAX_ITEMS = 2 * 1024 * 1024, 8 * 1024 * 1024, 5_000
 MAX_VALUES = 500_000  # of all items together: what is decoded must stay small beside what is sent

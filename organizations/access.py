@@ -1,4 +1,4 @@
-"""From a request to what its caller may do: people by their memberships, API clients by their keys."""
+"""From a request to what its caller may do: people by their memberships, API clients by keys, pages by tokens."""
 
 import time
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from organizations import audit, keys, limits
+from organizations import audit, keys, limits, tokens
 from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
 from organizations.scope import Scope
 
@@ -37,7 +37,10 @@ _NOBODY_DIGEST = "0" * 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What one caller may do: `grants` names the permissions (KeyScope values) in each organization."""
+    """What one caller may do: `grants` names the permissions (KeyScope values) in each organization.
+
+    `kind` is "user", "key" or "token", `id` that of the person, the key or the token; `token` says who issued it.
+    """
 
     kind: str
     id: str
@@ -45,6 +48,7 @@ class Access:
     grants: Mapping[str, frozenset[str]]
     roles: Mapping[str, str] = field(default_factory=dict)
     administrator: bool = False
+    token: tokens.Token | None = None
 
     def may(self, permission: str, organization: str) -> bool:
         return permission in self.grants.get(organization, ())
@@ -98,26 +102,34 @@ def of_person(user: User) -> Access:
 
 def _note_caller(access: Access) -> None:
     """Tell the audit trail and the log who acts in this context."""
-    kind = AuditEvent.Actor.KEY if access.kind == "key" else AuditEvent.Actor.USER
-    audit.origin.set(replace(audit.origin.get(), actor_kind=kind, actor_id=access.id, actor=access.name))
+    kind = access.token.issuer_kind if access.token else access.kind
+    audit.origin.set(
+        replace(audit.origin.get(), actor_kind=AuditEvent.Actor(kind), actor_id=access.id, actor=access.name)
+    )
     structlog.contextvars.bind_contextvars(caller=f"{access.kind}:{access.id}")
 
 
 class _KeyRing:
-    """Keys by prefix, remembered for half a second so that a burst of requests asks the database once."""
+    """Keys by prefix or id, remembered for half a second so that a burst of requests asks the database once."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, list[ApiKey]]] = {}
 
     def find(self, prefix: str) -> list[ApiKey]:
-        known = self._known.get(prefix)
+        return self._remembered(prefix, Q(prefix=prefix))
+
+    def find_by_id(self, key_id: str) -> list[ApiKey]:
+        return self._remembered(key_id, Q(pk=key_id))
+
+    def _remembered(self, name: str, wanted: Q) -> list[ApiKey]:
+        known = self._known.get(name)
         if known and time.monotonic() < known[0]:
             return known[1]
         with Scope.system("authenticate").enter():
-            found = list(ApiKey.objects.filter(prefix=prefix, revoked_at=None).select_related("organization"))
+            found = list(ApiKey.objects.filter(wanted, revoked_at=None).select_related("organization"))
         if len(self._known) > 10_000:
             self._known.clear()
-        self._known[prefix] = (time.monotonic() + _KEY_MEMORY, found)
+        self._known[name] = (time.monotonic() + _KEY_MEMORY, found)
         return found
 
     @staticmethod
@@ -149,31 +161,82 @@ def of_key(text: str) -> Access | None:
         keys.matches(_NOBODY_DIGEST, secret)  # an unknown key takes as long as a wrong secret
         return None
     for key in found:
-        if keys.matches(key.digest, secret) and (key.expires_at is None or timezone.now() < key.expires_at):
+        if keys.matches(key.digest, secret) and not _expired(key):
             key_ring.touch(key)
-            granted = frozenset(key.scopes)
-            slugs = Organization.objects.values_list("slug", flat=True) if key.platform else [key.organization_id]
-            grants = dict.fromkeys(slugs, granted)
-            return Access(kind="key", id=str(key.id), name=str(key), grants=grants)
+            return _of_found_key(key)
     return None
 
 
+def _expired(key: ApiKey) -> bool:
+    return key.expires_at is not None and timezone.now() >= key.expires_at
+
+
+def _of_found_key(key: ApiKey) -> Access:
+    granted = frozenset(key.scopes)
+    slugs = Organization.objects.values_list("slug", flat=True) if key.platform else [key.organization_id]
+    return Access(kind="key", id=str(key.id), name=str(key), grants=dict.fromkeys(slugs, granted))
+
+
+def of_token(text: str) -> Access | None:
+    """The access of a token: reading one dashboard. None when it is not ours, or its issuer may no longer read that.
+
+    Raises:
+        tokens.Expired: when it was good once.
+    """
+    token = tokens.read(text, timezone.now())
+    issuer = _issuer(token) if token else None
+    if token is None or issuer is None or not issuer.may(KeyScope.DASHBOARD_READ.value, token.organization):
+        return None
+    grants = {token.organization: frozenset({KeyScope.DASHBOARD_READ.value})}
+    return Access(kind="token", id=token.id, name=f"token of {issuer.name}", grants=grants, token=token)
+
+
+def _issuer(token: tokens.Token) -> Access | None:
+    """Who made the token, with what they may do now."""
+    if token.issuer_kind == "user":
+        person = User.objects.filter(pk=token.issuer_id, is_active=True).first()
+        return of_person(person) if person else None
+    return next((_of_found_key(key) for key in key_ring.find_by_id(token.issuer_id) if not _expired(key)), None)
+
+
 class KeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer ck_...`; every refusal reads the same."""
+    """`Authorization: Bearer ck_...` or `ct_...`; every refusal reads the same, but that of an expired token."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Access] | None:
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
         scheme, _, text = header.partition(" ")
-        access = of_key(text.strip()) if scheme.lower() == "bearer" and len(text) < 200 else None
+        access = self._of_bearer(request, text.strip()) if scheme.lower() == "bearer" else None
         if access is None:
             raise AuthenticationFailed("The API key is unknown, expired or revoked.")
         _note_caller(access)
         return AnonymousUser(), access
 
+    @staticmethod
+    def _of_bearer(request: Request, text: str) -> Access | None:
+        if not text.startswith(tokens.PREFIX):
+            if _from_embedding_page(request):
+                raise PermissionDenied(
+                    "API keys do not belong in web pages; send a token of /api/monitoring/embed-token."
+                )
+            return of_key(text) if len(text) < 200 else None
+        try:
+            access = of_token(text)
+        except tokens.Expired:
+            raise AuthenticationFailed("The token has expired; ask for a new one.") from None
+        if access is None:
+            raise AuthenticationFailed("The token is not valid, or its issuer may no longer read.")
+        return access
+
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="cockpit"'
+
+
+def _from_embedding_page(request: Request) -> bool:
+    """Whether a page of EMBED_ORIGINS asks: everybody who looks at it can read what it sends."""
+    origin = request.META.get("HTTP_ORIGIN", "")
+    return origin in settings.EMBED_ORIGINS and origin != f"{request.scheme}://{request.get_host().lower()}"
 
 
 class PersonAuthentication(SessionAuthentication):
@@ -187,6 +250,10 @@ class PersonAuthentication(SessionAuthentication):
         _note_caller(access)
         return found[0], access
 
+    def enforce_csrf(self, request: Request) -> None:
+        """Looks at Django's own request: REST framework's would read the whole body as JSON to find a form's field."""
+        super().enforce_csrf(request._request)  # type: ignore[arg-type]  # it only hands it on to Django
+
 
 def enter_person(user: User) -> Access:
     """A page's person: their access, noted for the audit trail."""
@@ -196,11 +263,16 @@ def enter_person(user: User) -> Access:
 
 
 class Granted(BasePermission):
-    """The view's `needs` (a KeyScope value) in at least one organization; `Access.choose` then picks which."""
+    """The view's `needs` (a KeyScope value) in at least one organization; `Access.choose` then picks which.
+
+    A token only reads, so that whoever copies one out of a page can neither change anything nor make the next one.
+    """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not isinstance(request.auth, Access):
             raise NotAuthenticated
+        if request.auth.kind == "token" and request.method not in SAFE_METHODS:
+            raise PermissionDenied("A token only reads.")
         needs = getattr(view, "needs", None)
         if needs is None or any(needs in granted for granted in request.auth.grants.values()):
             return True
@@ -208,14 +280,18 @@ class Granted(BasePermission):
 
 
 class KeyThrottle(BaseThrottle):
-    """RATE_LIMIT_PER_MINUTE requests a minute for each key."""
+    """RATE_LIMIT_PER_MINUTE requests a minute for each key, and for each token.
+
+    Tokens are counted apart from the key that issued them: no viewer of a page can use up what the key's owner, or the
+    next viewer, has. How many tokens there are is bounded by their issuer's own limit.
+    """
 
     def __init__(self) -> None:
         self._seconds = 0
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        if isinstance(request.auth, Access) and request.auth.kind == "key":
-            self._seconds = limits.hit(f"key:{request.auth.id}", limit=settings.RATE_LIMIT_PER_MINUTE)
+        if isinstance(request.auth, Access) and request.auth.kind in ("key", "token"):
+            self._seconds = limits.hit(f"{request.auth.kind}:{request.auth.id}", limit=settings.RATE_LIMIT_PER_MINUTE)
         return self._seconds == 0
 
     def wait(self) -> float | None:

@@ -3,21 +3,28 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, models, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
-from bedrock.text import text_problem
-from organizations import keys
-from organizations.access import enter_person, key_ring
-from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
-from organizations.scope import Scope
-from organizations.scoped_admin import Audited, OrganizationFilter, ScopedAdmin, people_of
+from organizations.access import enter_person
+from organizations.keys_admin import ApiKeyAdmin
+from organizations.lists import CappedPaginator, ChoiceFilter, SinceFilter, Tone, at, badge, code
+from organizations.models import ApiKey, AuditEvent, Membership, Organization, User
+from organizations.people_admin import MembershipAdmin, PersonAdmin
+from organizations.scoped_admin import OrganizationFilter, ScopedAdmin
 from organizations.site import OWNERS, access_of, organizations_of
+
+admin.site.unregister(Group)  # permissions come from memberships alone
+admin.site.register(Membership, MembershipAdmin)
+admin.site.register(User, PersonAdmin)
+admin.site.register(ApiKey, ApiKeyAdmin)
 
 
 class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -39,13 +46,68 @@ class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
 _CAPACITY = ("raw_days", "minute_days", "hour_days", "max_names")
 
 
+def _count(rows: QuerySet[Any]) -> Subquery:
+    """How many rows each organization has; None for one without any."""
+    counted = rows.filter(organization=OuterRef("pk")).order_by().values("organization").annotate(n=Count("pk"))
+    return Subquery(counted.values("n"), output_field=IntegerField())
+
+
 @admin.register(Organization)
 class OrganizationAdmin(ScopedAdmin):
     form = OrganizationForm
     writers = OWNERS
     organization_field = "slug"
-    list_display = ("name", "slug", "audience", "theme", "timezone", "currency", "raw_days")
+    list_display = ("name", "slug_shown", "audience_shown", "members", "keys_in_use", "timezone", "currency",
+                    "raw_days", "minute_days", "hour_days")  # fmt: skip
+    list_filter = ("audience",)
     search_fields = ("slug", "name")
+    search_help_text = "Name or slug"
+    fieldsets = (
+        (None, {"fields": ("slug", "name", "created_at")}),
+        (
+            "How it is shown",
+            {
+                "fields": ("audience", "theme", "timezone", "currency"),
+                "description": "Who reads the dashboard, in which colours, at which hours and in which money.",
+            },
+        ),
+        (
+            "How long its data are kept",
+            {
+                "fields": _CAPACITY,
+                "description": "What is older is deleted, and nothing brings it back.",
+            },
+        ),
+    )
+
+    @admin.display(description="slug", ordering="slug")
+    def slug_shown(self, organization: Organization) -> SafeString:
+        return code(organization.slug)
+
+    @admin.display(description="audience", ordering="audience")
+    def audience_shown(self, organization: Organization) -> SafeString:
+        return badge(organization.audience)
+
+    @admin.display(description="members", ordering="member_count")
+    def members(self, organization: Any) -> Any:
+        return organization.member_count
+
+    @admin.display(description="keys in use", ordering="key_count")
+    def keys_in_use(self, organization: Any) -> Any:
+        return organization.key_count
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With counts where the reader is an owner; of the others they may not know who and what belongs to them."""
+        own = Q(organization__in=organizations_of(request, OWNERS))
+        active = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        found: QuerySet[Any] = super().get_queryset(request)
+        people, in_use = Membership.objects.filter(own), ApiKey.objects.filter(own & active)
+        counted: QuerySet[Any] = found.annotate(member_count=_count(people), key_count=_count(in_use))
+        return counted
+
+    def view_on_site(self, obj: Organization) -> str:
+        """Its dashboard."""
+        return reverse("dashboard", args=[obj.pk])
 
     def organization_of(self, obj: Any) -> str:
         return str(obj.pk)
@@ -71,190 +133,49 @@ class OrganizationAdmin(ScopedAdmin):
             super().log_addition(request, obj, message)
 
 
-admin.site.unregister(Group)  # permissions come from memberships alone
+class ActionFilter(ChoiceFilter):
+    title = parameter_name = "action"
+    options = tuple((word, word.replace("_", " ").capitalize()) for word in (
+        "created", "changed", "deleted", "revoked", "signed_in", "signed_out", "sign_in_refused"
+    ))  # fmt: skip
 
 
-@admin.register(Membership)
-class MembershipAdmin(ScopedAdmin):
-    readers = writers = OWNERS
-    list_display = ("user", "organization", "role", "created_at")
-    list_filter = (OrganizationFilter, "role")
-    list_select_related = ("user", "organization")
-    search_fields = ("user__username", "user__email")
-
-
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
-    model = Membership
-    extra = 0
-
-    def get_min_num(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
-        return (
-            0 if access_of(request).administrator or obj else 1
-        )  # a person of no organization could not be found again
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return super().get_formset(request, obj, validate_min=not access_of(request).administrator, **kwargs)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(organization__in=organizations_of(request, OWNERS))
-
-    def _may(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(organizations_of(request, OWNERS))
-
-    has_view_permission = has_add_permission = has_change_permission = has_delete_permission = _may
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "organization":
-            kwargs["queryset"] = Organization.objects.filter(slug__in=organizations_of(request, OWNERS))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-
-@admin.register(User)
-class PersonAdmin(Audited, DjangoUserAdmin):  # type: ignore[type-arg]
-    """People: all of them for platform administrators, those of their organizations for owners."""
-
-    inlines = (MembershipInline,)
-    list_display = ("username", "email", "is_active", "last_login")
-    list_filter = ("is_active",)
-    search_fields = ("username", "email", "first_name", "last_name")
-    filter_horizontal = ()
-    fieldsets = (
-        (None, {"fields": ("username", "password", "first_name", "last_name", "email", "is_active")}),
-        ("Seen", {"fields": ("last_login", "date_joined")}),
-    )
-    readonly_fields = ("last_login", "date_joined")
-
-    def organization_of(self, obj: Any) -> str:
-        return obj.memberships.values_list("organization_id", flat=True).first() or "shared"
-
-    def audited_in(self, request: HttpRequest, obj: Any) -> str:
-        """The person's first organization that the actor owns; the actor's own, when the last membership just went."""
-        own = organizations_of(request, OWNERS)
-        theirs = obj.memberships.filter(organization__in=own).values_list("organization_id", flat=True).first()
-        return theirs or ("shared" if access_of(request).administrator else min(own))
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        found = super().get_fieldsets(request, obj)
-        if obj and access_of(request).administrator:
-            return (*found, ("Platform", {"fields": ("is_superuser",)}))
-        return found
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(pk__in=people_of(request).values("pk"))
-
-    def _may_change(self, request: HttpRequest, obj: Any) -> bool:
-        """An owner may change a person only when nobody else's organization is concerned."""
-        if access_of(request).administrator:
-            return True
-        own = set(organizations_of(request, OWNERS))
-        if obj is None or not own:
-            return bool(own)
-        with Scope.system("whose person is this").enter():
-            theirs = set(obj.memberships.values_list("organization_id", flat=True))
-        return bool(theirs) and theirs <= own and not obj.is_superuser
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(organizations_of(request, OWNERS)) and (
-            obj is None or people_of(request).filter(pk=obj.pk).exists()
-        )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(organizations_of(request, OWNERS))
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may_change(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and self._may_change(request, obj) and obj.pk != request.user.pk
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup == "is_active__exact"
-
-
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    scopes = forms.MultipleChoiceField(choices=KeyScope.choices, widget=forms.CheckboxSelectMultiple)
-
-    def clean_name(self) -> str:
-        name = str(self.cleaned_data["name"])
-        if problem := text_problem(name, 100):
-            raise forms.ValidationError(f"The name {problem}.")
-        return name
-
-    def clean(self) -> dict[str, Any]:
-        found = super().clean() or self.cleaned_data
-        organization, chosen = found.get("organization"), set(found.get("scopes", ()))
-        if (
-            found.get("platform")
-            and organization
-            and (organization.pk != "shared" or not chosen <= keys.PLATFORM_SCOPES)
-        ):
-            raise forms.ValidationError("A platform key belongs to shared and may only read metrics and dashboards.")
-        if found.get("expires_at") and found["expires_at"] <= timezone.now():
-            raise forms.ValidationError({"expires_at": "Must lie in the future."})
-        return found
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(ScopedAdmin):
-    form = ApiKeyForm
-    readers = writers = OWNERS
-    list_display = ("name", "organization", "prefix", "scopes", "state", "last_used_at", "expires_at", "created_by")
-    list_filter = (OrganizationFilter,)
-    list_select_related = ("organization",)
-    search_fields = ("name", "prefix")
-    actions = ["revoke"]
-
-    @admin.display(description="state")
-    def state(self, key: ApiKey) -> str:
-        if key.revoked_at:
-            return "revoked"
-        return "expired" if key.expires_at and key.expires_at <= timezone.now() else "active"
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj:
-            return ("name", "organization", "prefix", "scopes", "platform", "created_at", "created_by", "expires_at",
-                    "last_used_at", "revoked_at")  # fmt: skip
-        platform = ("platform",) if access_of(request).administrator else ()
-        return ("organization", "name", "scopes", *platform, "expires_at")
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None and super().has_change_permission(request)  # a key is made and revoked, never edited
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # revoked keys stay readable in the audit trail
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        stored, text = keys.create_key(
-            organization=obj.organization_id,
-            name=obj.name,
-            scopes=form.cleaned_data["scopes"],
-            created_by=request.user.get_username(),
-            expires_at=obj.expires_at,
-            platform=obj.platform and access_of(request).administrator,
-        )
-        obj.pk, obj.prefix = stored.pk, stored.prefix
-        obj._state.adding = False
-        messages.warning(request, f"The new key, shown only this once: {text}")
-
-    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
-        """create_key has written its own audit row."""
-
-    @admin.action(description="Revoke the selected keys", permissions=["add"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        now = timezone.now()
-        for key in queryset.filter(revoked_at=None):
-            ApiKey.objects.filter(pk=key.pk).update(revoked_at=now)
-            self.audit(request, key, "revoked")
-        transaction.on_commit(key_ring.forget)
-        messages.success(request, "Revoked; the keys stop working within a second.")
+_ACTION_TONES: dict[str, Tone] = {"sign_in_refused": "bad", "deleted": "bad", "revoked": "warn", "created": "good"}
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ScopedAdmin):
-    list_display = ("at", "actor", "action", "object_type", "object_text", "organization", "address")
-    list_filter = (OrganizationFilter, "actor_kind")
-    search_fields = ("actor", "action", "object_text", "request_id")
+    list_display = ("at_shown", "actor", "actor_kind", "action_shown", "object_shown", "organization", "address")
+    list_filter = (SinceFilter, OrganizationFilter, ActionFilter, "actor_kind")
+    search_fields = ("^actor", "object_text", "=request_id")
+    search_help_text = "Who (the beginning of a name), what it was done to, or a request id"
     list_select_related = ("organization",)
+    paginator = CappedPaginator
+    fieldsets = (
+        (None, {"fields": ("at", "action", "object_type", "object_id", "object_text", "organization", "changed")}),
+        ("By whom", {"fields": ("actor", "actor_kind", "actor_id", "address", "user_agent", "request_id")}),
+    )
+
+    @admin.display(description="when (UTC)", ordering="at")
+    def at_shown(self, event: AuditEvent) -> SafeString:
+        return at(event.at)
+
+    @admin.display(description="what", ordering="action")
+    def action_shown(self, event: AuditEvent) -> SafeString:
+        return badge(event.action.replace("_", " "), _ACTION_TONES.get(event.action, "plain"))
+
+    @admin.display(description="to what")
+    def object_shown(self, event: AuditEvent) -> str | None:
+        return f"{event.object_type} {event.object_text or event.object_id}".strip() or None
+
+    @admin.display(description="changes")
+    def changed(self, event: AuditEvent) -> SafeString | None:
+        changes = event.changes if isinstance(event.changes, dict) else {}
+        return format_html_join("", '<div class="moved">{}</div>', ((told(*one),) for one in changes.items())) or None
+
+
+def told(name: str, change: Any) -> str:
+    """One change of an audit row: "raw_days: 30 → 7"; "added Ada in Acme" for what has no two sides."""
+    if not isinstance(change, list) or len(change) != 2:
+        return f"{name}: {', '.join(map(str, change))}" if isinstance(change, list) and change else name
+    return f"{name}: {change[0] or '–'} → {change[1]}"

@@ -5,6 +5,7 @@ from django.utils.module_loading import import_string
 
 class OrganizationsConfig(AppConfig):
     name = "organizations"
+    verbose_name = "People and access"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

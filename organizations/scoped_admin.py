@@ -18,17 +18,32 @@ class OrganizationFilter(admin.SimpleListFilter):
 
     title = "organization"
     parameter_name = "organization"
+    roles = DATA_READERS
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        own = organizations_of(request, DATA_READERS)
+        own = organizations_of(request, self.roles)
         return list(Organization.objects.filter(slug__in=own).values_list("slug", "name"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(organization=self.value()) if self.value() else queryset
 
 
+class OwnOrganizationFilter(OrganizationFilter):
+    """Those alone in which the person is an owner."""
+
+    roles = OWNERS
+
+
 class Audited:
     """Writes admin changes to the audit trail (never to Django's own log), and shows an object's history from it."""
+
+    show_facets = admin.ShowFacets.NEVER  # a count for each choice reads the whole table
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Under the name of what is listed, rather than "Select ... to change"."""
+        title = self.opts.verbose_name_plural  # type: ignore[attr-defined]
+        context = {"title": str(title)[:1].upper() + str(title)[1:], **(extra_context or {})}
+        return super().changelist_view(request, context)  # type: ignore[misc]
 
     def organization_of(self, obj: Any) -> str:
         return str(obj.organization_id)

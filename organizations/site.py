@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.admin.sites import AdminSite
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 from organizations import audit
 from organizations.access import Access, enter_person
@@ -40,13 +41,27 @@ class CockpitAdminSite(AdminSite):
 
     site_header = "AI Development Cockpit"
     site_title = "Cockpit admin"
-    index_title = "Administration"
+    index_title = "The state of the house"
     login_form = SignInForm
+    login_template = "registration/login.html"  # one page to sign in at, whichever address led there
+    enable_nav_sidebar = False  # our own needs no script
+    empty_value_display = "–"
 
     def has_permission(self, request: HttpRequest) -> bool:
         return (
             request.user.is_active and request.user.is_authenticated and bool(organizations_of(request, DATA_READERS))
         )
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """With the organizations whose dashboards the person may open."""
+        return {**super().each_context(request), "own_organizations": access_of(request).organizations}
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Who is signed in and has no business here is told so, rather than asked to sign in again."""
+        if request.method != "POST" and request.user.is_authenticated and not self.has_permission(request):
+            words = "The admin is for those who work with the data. Your role has the dashboards alone."
+            return TemplateResponse(request, "403.html", {"detail": words}, status=403)
+        return super().login(request, extra_context)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """A person's own new password, which leaves a row as every other change does."""

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from cockpit.env import ROOT
+from tests.servers import clean_environment
 
 FLOORS = ("bedrock", "organizations", "monitoring", "alerts", "cockpit")
 PRODUCT = [
@@ -102,8 +103,11 @@ DOORS = {
     "kombu": r"cockpit/celery\.py",
     "redis": r"monitoring/pubsub\.py",
     "rest_framework": (
-        r"[a-z]+/(api|serializers)\.py|organizations/access\.py|cockpit/(errors|health|metrics)\.py"
-        r"|cockpit/dashboard/(api|views)\.py"
+        r"[a-z]+/(api|serializers)\.py|organizations/access\.py|cockpit/(errors|health|metrics|negotiation)\.py"
+        r"|cockpit/dashboard/(api|embedding|fragments|views)\.py|cockpit/schema/\w+\.py"
+    ),
+    "drf_spectacular": (
+        r"monitoring/wire\.py|cockpit/health\.py|cockpit/dashboard/described\.py|cockpit/schema/\w+\.py"
     ),
     "psutil": r"monitoring/probes/host\.py|cockpit/management/commands/up\.py",
     "pynvml": r"monitoring/probes/gpu\.py",
@@ -151,6 +155,13 @@ class TestImports:
     def test_a_package_comes_in_by_its_own_door(self, package: str) -> None:
         users = {name_of(path) for path in PRODUCT if package in imports(path)}
         assert {user for user in users if not re.fullmatch(DOORS[package], user)} == set()
+
+    @pytest.mark.parametrize("module", ["cockpit.errors", "cockpit.middleware", "cockpit.urls", "organizations.access"])
+    def test_what_settings_name_can_be_the_first_import(self, module: str) -> None:
+        code = f"import django; django.setup(); import {module}"
+        environment = clean_environment(DJANGO_SETTINGS_MODULE="tests.settings")
+        ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
 
     def test_every_module_of_a_floor_stands_in_an_exhaustive_contract(self) -> None:
         contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

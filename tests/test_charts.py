@@ -105,13 +105,6 @@ def test_money_reaches_the_table_exactly() -> None:
     assert chart.rows[0][1] == str(exact)
 
 
-def test_a_reference_lies_within_the_axis() -> None:
-    column = Column("Spend", "s1", [Decimal(1)])
-    chart = charts.line_chart("Spend", steps_of(1), [column], plain, description="", reference=Decimal(8))
-    assert chart.reference is not None
-    assert chart.reference.at == "0.00%"
-
-
 def test_marks_on_an_axis_have_no_idle_zeros() -> None:
     column = Column("Latency", "s1", [8.0])
     chart = charts.line_chart("Latency", steps_of(1), [column], lambda value: f"{value:.2f} s", description="")

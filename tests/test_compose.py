@@ -713,8 +713,8 @@ class TestExamples:
         assert told == []
 
     def test_the_page_names_what_is_there(self) -> None:
-        page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+        page = (ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
         for path in re.findall(r"`(deploy/[\w.-]+|compose\.yaml|Dockerfile)`", page):
             assert (ROOT / path).exists() or path == "deploy/secrets", path
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page):
-            assert (ROOT / "docs" / target).exists(), target
+            assert (ROOT / "docs" / "how-to" / target).exists(), target

@@ -44,6 +44,8 @@ def series(steps: int = 24, *, empty: bool = False) -> Series:
     t = tuple(NOW.replace(minute=0, second=0) - timedelta(hours=steps - 1 - index) for index in range(steps))
     figures = [None] * steps if empty else [100.0 + index for index in range(steps)]
     return Series(
+        start=NOW - timedelta(days=1),
+        end=NOW + timedelta(seconds=30),
         t=t,
         inferences=(0 if empty else 40,) * steps,
         errors=(0 if empty else 1,) * steps,
@@ -61,7 +63,7 @@ def sight(totals: Totals = TOTALS, **changed: object) -> Sight:
         organization="swaggystacks", currency="USD", start=NOW - timedelta(days=1), end=NOW + timedelta(seconds=30),
         step_seconds=3600, as_of=NOW, sources={"live": totals.inferences, "replay": 0, "demo": 0}, totals=totals,
         previous=None, models=models, errors_by_type=(("timeout", totals.errors),) if totals.errors else (),
-        series=series(empty=not totals.inferences),
+        series=series(empty=not totals.inferences), earlier_series=None, movers=(),
     )  # fmt: skip
     parts = {name: changed.pop(name) for name in tuple(changed) if hasattr(answer, name)}
     looked = Sight(

@@ -369,6 +369,15 @@ class TestExpire:
         for table in ("inference", "rollup_minute", "rollup_hour", "rollup_day", "idempotency_key", "seen_name"):
             assert counted(database, f"monitoring_{table}") > 0
 
+    def test_sums_are_kept_as_long_as_rollups(self, store: PostgresStore, database: str, now: datetime) -> None:
+        for age in (0, 100, 800):
+            put(store, now - age * DAY)
+        store.fold()
+        store.expire(now=now)
+        for grain, kept in (("minute", 1), ("hour", 2), ("day", 3)):
+            assert counted(database, f"monitoring_rollup_{grain}") == kept
+            assert counted(database, f"monitoring_sum_{grain}") == kept
+
     @staticmethod
     def total(store: PostgresStore, organization: str, now: datetime) -> int:
         whole = Query(start=(now - 1000 * DAY).replace(second=0, microsecond=0), end=_next_minute(now))

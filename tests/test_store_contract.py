@@ -432,6 +432,19 @@ class TestFold:
         read(60)
         assert seen[2] == seen[3] != seen[0]
 
+    def test_all_models_together_are_the_sum_of_each(self, world: World) -> None:
+        world.append(one(), one("qwen", status="error", error_type="timeout"), one("qwen", estimated=True))
+        world.store.fold()
+        world.append(one("gpt", source="replay", cost=Decimal("0.1")), one(organization=SCIENTIA))
+        world.store.fold()
+        world.append(one("late", cost=Decimal("1e-30")))
+        for scope in (SCOPE, EVERYONE):
+            for changes in ({}, {"sources": ("replay",)}, {"statuses": ("error",)}, {"end": at(hours=5)}):
+                each = world.groups(scope, by=("model", "endpoint", "error_type"), **changes).values()
+                assert world.total(scope, **changes) == sum(each, Summary())
+        assert world.store.erase(EVERYONE, source="replay") == 1
+        assert world.total() == sum(world.groups(by=("model",)).values(), Summary())
+
     def test_it_takes_late_rows_into_what_is_folded_already(self, world: World) -> None:
         world.append(one(cost=Decimal("0.1")))
         world.store.fold()

@@ -16,7 +16,7 @@ LINES = ("s1", "s2", "s3", "s4")
 def tokens(theme: str, mode: int) -> dict[str, str]:
     """A theme's colours over the neutral ones; `mode` is 0 for light, 1 for dark."""
     found: dict[str, str] = {}
-    for selector in (":root", f'[data-theme="{theme}"]'):
+    for selector in (":root, :host", f'[data-theme="{theme}"]'):
         block = re.search(rf"^{re.escape(selector)} {{(.*?)^}}", SHEET, re.DOTALL | re.MULTILINE)
         if block is None:
             assert theme == "cockpit"

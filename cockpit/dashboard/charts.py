@@ -33,7 +33,7 @@ Form = Callable[[Value], str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One measure over the steps; `key` names its colour and dash in the stylesheet."""
+    """One measure over the steps; `key` names its colour and dash in the stylesheet (`earlier` is dashed)."""
 
     name: str
     key: str
@@ -72,20 +72,6 @@ class Hit:
     x: str
     width: str
     title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    title: str
-    description: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    hits: tuple[Hit, ...]
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    lines: tuple[Line, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    reference: Tick | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +124,27 @@ class Steps:
         return Steps(self.t[::size], self.seconds * size, self.zone, self.since, self.as_of), size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart drawn as SVG, the table behind it, and what both were made of."""
+
+    title: str
+    description: str
+    steps: Steps
+    columns: tuple[Column, ...]
+    form: Form
+    marks: tuple[float, ...]  # the values at y_ticks
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    hits: tuple[Hit, ...]
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[Line, ...]
+    bars: tuple[Bar, ...]
+    barred: bool  # the first column stands as bars
+    log: bool  # may also be drawn on a logarithmic scale
+
+
 def axis(top: float, steps: int = 4) -> tuple[float, ...]:
     """Round values from 0 to at least `top`, at most one more than `steps`; 0 and 1 where there is nothing."""
     if not 1e-12 < top < math.inf:
@@ -181,41 +188,31 @@ def _clock(start: datetime, end: datetime, zone: ZoneInfo, interval: int) -> Ite
 
 
 def line_chart(
-    title: str, steps: Steps, columns: Sequence[Column], form: Form, *, description: str, reference: Value | None = None
+    title: str, steps: Steps, columns: Sequence[Column], form: Form, *, description: str, log: bool = False
 ) -> Chart:
-    """Lines over the middle of each step; `reference` is a level to hold them against."""
-    present = [float(value) for column in columns for value in (*column.values, reference) if value is not None]
-    ticks = axis(max(present, default=0.0))
-    lines = tuple(_line(column, ticks[-1]) for column in columns)
-    level = None if reference is None else Tick(_share(1 - float(reference) / ticks[-1]), form(reference))
-    return _chart(title, steps, columns, form, ticks, description=description, lines=lines, reference=level)
+    """Lines over the middle of each step; `log` offers a logarithmic scale beside the plain one."""
+    return _chart(title, steps, tuple(columns), form, description=description, log=log)
 
 
-def bar_chart(title: str, steps: Steps, column: Column, form: Form, *, description: str) -> Chart:
-    """One bar a step, those of less than a whole step marked."""
-    ticks = axis(max((float(value) for value in column.values if value is not None), default=0.0))
-    width = PLANE / max(1, len(steps.t))
-    bars = []
-    for index, value in enumerate(column.values):
-        if value:
-            height = PLANE * float(value) / ticks[-1]
-            place = (index + 0.12) * width
-            bars.append(Bar(_n(place), _n(PLANE - height), _n(width * 0.76), _n(height), partial=steps.partial(index)))
-    return _chart(title, steps, [column], form, ticks, description=description, bars=tuple(bars))
+def bar_chart(
+    title: str, steps: Steps, column: Column, form: Form, *, description: str, beside: Column | None = None
+) -> Chart:
+    """One bar a step, those of less than a whole step marked; `beside` is a line to hold them against."""
+    columns = (column, beside) if beside else (column,)
+    return _chart(title, steps, columns, form, description=description, barred=True)
 
 
 def _chart(
     title: str,
     steps: Steps,
-    columns: Sequence[Column],
+    columns: tuple[Column, ...],
     form: Form,
-    ticks: tuple[float, ...],
     *,
     description: str,
-    lines: tuple[Line, ...] = (),
-    bars: tuple[Bar, ...] = (),
-    reference: Tick | None = None,
+    barred: bool = False,
+    log: bool = False,
 ) -> Chart:
+    marks = axis(max((float(value) for column in columns for value in column.values if value is not None), default=0.0))
     rows, hits = [], []
     for index in range(len(steps.t)):
         cells = [NO_DATA if (value := column.values[index]) is None else form(value) for column in columns]
@@ -226,15 +223,31 @@ def _chart(
     return Chart(
         title=title,
         description=description,
+        steps=steps,
+        columns=columns,
+        form=form,
+        marks=marks,
         x_ticks=time_ticks(steps.start, steps.end, steps.zone),
-        y_ticks=tuple(Tick(_share(1 - value / ticks[-1]), _mark(form(value))) for value in ticks),
+        y_ticks=tuple(Tick(_share(1 - value / marks[-1]), mark(form(value))) for value in marks),
         hits=tuple(hits),
         head=("Time", *(column.name for column in columns)),
         rows=tuple(rows),
-        lines=lines,
-        bars=bars,
-        reference=reference,
+        lines=tuple(_line(column, marks[-1]) for column in columns[barred:]),
+        bars=_bars(steps, columns[0], marks[-1]) if barred else (),
+        barred=barred,
+        log=log,
     )
+
+
+def _bars(steps: Steps, column: Column, top: float) -> tuple[Bar, ...]:
+    width = PLANE / max(1, len(steps.t))
+    bars = []
+    for index, value in enumerate(column.values):
+        if value:
+            height = PLANE * float(value) / top
+            place = (index + 0.12) * width
+            bars.append(Bar(_n(place), _n(PLANE - height), _n(width * 0.76), _n(height), partial=steps.partial(index)))
+    return tuple(bars)
 
 
 def _line(column: Column, top: float) -> Line:
@@ -276,7 +289,8 @@ def join(values: Sequence[Number | None], size: int) -> list[Number | None]:
     return [reduce(add, part) if part else None for part in parts]
 
 
-def _mark(text: str) -> str:
+def mark(text: str) -> str:
+    """A figure as it stands on an axis: without idle zeros."""
     return _IDLE.sub(r"\1", _WHOLE.sub("", text))
 
 

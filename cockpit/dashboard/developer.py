@@ -6,12 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from cockpit.dashboard import charts, words
-from cockpit.dashboard.charts import Chart, Column, Value
+from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import ModelRow
 from cockpit.dashboard.sight import Sight
 from monitoring.store.base import Call
 
 Context = dict[str, object]
+Rates = list[float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,8 @@ class Tile:
     sourced: bool = False  # a figure of money or a percentile: labelled when anything but live is in it
 
 
-def per_second(sight: Sight, counts: Sequence[int]) -> list[float | None]:
+def per_second(steps: Steps, counts: Sequence[int]) -> Rates:
     """Counts by step as rates; None where so little of the step counts that one call would look like a storm."""
-    steps = sight.steps
     return [
         number / covered if (covered := steps.covered(index)) >= steps.seconds / 4 else None
         for index, number in enumerate(counts)
@@ -55,7 +55,7 @@ def _rate_tile(sight: Sight) -> Tile:
         unit=pace.unit,
         title=f"{now:,} requests",
         change=_paced(sight, now, before),
-        spark=charts.spark(per_second(sight, sight.answer.series.inferences)),
+        spark=charts.spark(per_second(sight.steps, sight.answer.series.inferences)),
     )
 
 
@@ -94,7 +94,7 @@ def _tokens_tile(sight: Sight) -> Tile:
         unit=pace.unit,
         title=f"{now.input_tokens:,} in, {now.output_tokens:,} out",
         change=_paced(sight, used, before.input_tokens + before.output_tokens if before else None),
-        spark=charts.spark(per_second(sight, sight.answer.series.tokens)),
+        spark=charts.spark(per_second(sight.steps, sight.answer.series.tokens)),
         key="s3",
     )
 
@@ -120,11 +120,17 @@ def _shares(parts: Sequence[int], wholes: Sequence[int]) -> list[float | None]:
     return [part / whole if whole else None for part, whole in zip(parts, wholes, strict=True)]
 
 
-def _rates(sight: Sight, *counts: Sequence[int]) -> tuple[words.Rate, list[list[float | None]]]:
-    """Counts as rates, all in the unit in which the highest of the first reads well."""
-    rated = [per_second(sight, each) for each in counts]
-    unit = words.rate(max((value for value in rated[0] if value is not None), default=0.0))
-    return unit, [[None if value is None else value * unit.seconds for value in values] for values in rated]
+def _paced_rates(sight: Sight, now: Sequence[int], before: Sequence[int] | None) -> tuple[words.Rate, Rates, Rates]:
+    """Counts as rates, the compared window's too, in the unit in which the highest of this window's reads well."""
+    rates = per_second(sight.steps, now)
+    unit = words.rate(max((value for value in rates if value is not None), default=0.0))
+    earlier = sight.earlier_series
+    compared = per_second(sight.steps_of(earlier), before) if earlier and before is not None else []
+    return unit, _scaled(rates, unit), _scaled(compared, unit)
+
+
+def _scaled(rates: Rates, unit: words.Rate) -> Rates:
+    return [None if value is None else value * unit.seconds for value in rates]
 
 
 def _number(value: Value) -> str:
@@ -132,15 +138,20 @@ def _number(value: Value) -> str:
 
 
 def request_rate(sight: Sight) -> Context:
-    series = sight.answer.series
-    unit, (calls, failed) = _rates(sight, series.inferences, series.errors)
+    series, earlier = sight.answer.series, sight.earlier_series
+    unit, calls, before = _paced_rates(sight, series.inferences, earlier.inferences if earlier else None)
+    failed = _scaled(per_second(sight.steps, series.errors), unit)
+    columns = [Column("Requests", "s1", calls, area=True), Column("Failed", "bad", failed)]
+    if earlier:
+        columns.append(sight.beside("Requests", before))
     return {
         "unit": unit.words,
         "total": words.count(sight.totals.inferences),
+        "against": sight.earlier if earlier else None,
         "chart": charts.line_chart(
             "Request rate",
             sight.steps,
-            (Column("Requests", "s1", calls, area=True), Column("Failed", "bad", failed)),
+            columns,
             _number,
             description=f"Requests {unit.words} in {sight.last}, and how many of them failed.",
         ),
@@ -148,15 +159,19 @@ def request_rate(sight: Sight) -> Context:
 
 
 def errors(sight: Sight) -> Context:
-    totals, series = sight.totals, sight.answer.series
+    totals, series, earlier = sight.totals, sight.answer.series, sight.earlier_series
+    columns = [Column("Error rate", "bad", _shares(series.errors, series.inferences), area=True)]
+    if earlier:
+        columns.append(sight.beside("Error rate", _shares(earlier.errors, earlier.inferences)))
     most = max((number for _, number in sight.answer.errors_by_type), default=0) or 1
     return {
         "rate": words.percent(totals.error_rate),
         "count": words.count(totals.errors),
+        "against": sight.earlier if earlier else None,
         "chart": charts.line_chart(
             "Error rate",
             sight.steps,
-            (Column("Error rate", "bad", _shares(series.errors, series.inferences), area=True),),
+            columns,
             lambda value: words.percent(float(value)) or charts.NO_DATA,
             description=f"The share of requests that failed in {sight.last}.",
         ),
@@ -173,39 +188,45 @@ def errors(sight: Sight) -> Context:
 
 
 def latency(sight: Sight) -> Context:
-    series, totals = sight.answer.series, sight.totals
+    series, totals, earlier = sight.answer.series, sight.totals, sight.earlier_series
+    columns = [
+        Column("p50", "s1", series.p50_ms),
+        Column("p95", "s2", series.p95_ms),
+        Column("p99", "s3", series.p99_ms),
+    ]
+    if earlier:
+        columns.append(sight.beside("p95", earlier.p95_ms))
     return {
         "p50": words.duration(totals.p50_ms),
         "p95": words.duration(totals.p95_ms),
         "p99": words.duration(totals.p99_ms),
         "estimated": sight.estimated,
+        "against": sight.earlier if earlier else None,
         "chart": charts.line_chart(
             "Latency percentiles",
             sight.steps,
-            (
-                Column("p50", "s1", series.p50_ms),
-                Column("p95", "s2", series.p95_ms),
-                Column("p99", "s3", series.p99_ms),
-            ),
+            columns,
             lambda value: words.duration(float(value)) or charts.NO_DATA,
             description=f"How long half, 95 % and 99 % of the requests took at most, in {sight.last}.",
+            log=True,
         ),
     }
 
 
 def tokens(sight: Sight) -> Context:
-    unit, (rates,) = _rates(sight, sight.answer.series.tokens)
-    chart: Chart = charts.line_chart(
-        "Tokens",
-        sight.steps,
-        (Column(f"Tokens {unit.words}", "s4", rates, area=True),),
-        _number,
-        description=f"Input and output tokens {unit.words} in {sight.last}.",
+    series, earlier = sight.answer.series, sight.earlier_series
+    unit, rates, before = _paced_rates(sight, series.tokens, earlier.tokens if earlier else None)
+    columns = [Column(f"Tokens {unit.words}", "s4", rates, area=True)]
+    if earlier:
+        columns.append(sight.beside("Tokens", before))
+    chart = charts.line_chart(
+        "Tokens", sight.steps, columns, _number, description=f"Input and output tokens {unit.words} in {sight.last}."
     )
     return {
         "unit": unit.words,
         "input": words.compact(sight.totals.input_tokens),
         "output": words.compact(sight.totals.output_tokens),
+        "against": sight.earlier if earlier else None,
         "chart": chart,
     }
 

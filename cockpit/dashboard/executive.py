@@ -1,11 +1,13 @@
 """The panels of the executive audience: money, service level and trend, in plain words."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
+from itertools import accumulate
 
 from cockpit.dashboard import charts, words
 from cockpit.dashboard.charts import Chart, Column, Value
-from cockpit.dashboard.integration import ModelRow, Totals
+from cockpit.dashboard.integration import ModelRow, Series, Totals
 from cockpit.dashboard.sight import Sight, cost_per_request, margin
 
 Context = dict[str, object]
@@ -59,23 +61,26 @@ def _unpriced(sight: Sight) -> str:
 
 
 def _spend_so_far(sight: Sight, before: Decimal | None) -> Chart | None:
-    """Spend added up over the window, against all that the earlier one came to."""
-    costs = sight.answer.series.cost
-    if not any(cost is not None for cost in costs):
+    """Spend added up over the window, beside the earlier one's as it added up."""
+    series, earlier = sight.answer.series, sight.earlier_series
+    if not any(cost is not None for cost in series.cost):
         return None
-    total, added = Decimal(0), list[Value | None]()
-    for start, cost in zip(sight.answer.series.t, costs, strict=True):
-        total += cost or 0
-        added.append(total if start <= sight.answer.as_of else None)
+    columns = [Column("Spend so far", "s1", _added_up(series, sight.answer.as_of), area=True)]
+    if earlier and before:
+        columns.append(sight.beside("Spend", _added_up(earlier, sight.answer.as_of)))
     return charts.line_chart(
         "Spend so far",
         sight.steps,
-        (Column("Spend so far", "s1", added, area=True),),
+        columns,
         _exact(sight),
         description=f"How spend added up over {sight.last}"
         + (f", against {sight.money(before)} in all of {sight.earlier}." if before else "."),
-        reference=before,
     )
+
+
+def _added_up(series: Series, until: datetime) -> list[Value | None]:
+    sums = accumulate(cost or Decimal(0) for cost in series.cost)
+    return [total if start <= until else None for start, total in zip(series.t, sums, strict=True)]
 
 
 def _exact(sight: Sight) -> charts.Form:
@@ -144,7 +149,12 @@ def unit_cost(sight: Sight) -> Context:
 
 def trend(sight: Sight) -> Context:
     steps, size = sight.steps.coarser()
-    series = sight.answer.series
+    series, earlier = sight.answer.series, sight.earlier_series
+    counted = costed = None
+    if earlier:
+        counted = sight.beside("Requests", charts.join(_floats(earlier.inferences), size), len(steps.t))
+    if earlier and any(cost is not None for cost in earlier.cost):
+        costed = sight.beside("Spend", charts.join(earlier.cost, size), len(steps.t))
     return {
         "requests": charts.bar_chart(
             "Requests",
@@ -152,6 +162,7 @@ def trend(sight: Sight) -> Context:
             Column("Requests", "s2", charts.join(_floats(series.inferences), size)),
             lambda value: f"{round(value):,}" if value == round(value) else words.compact(float(value)) or "",
             description=f"How many requests there were, over {sight.last}.",
+            beside=counted,
         ),
         "spend": charts.bar_chart(
             "Spend",
@@ -159,10 +170,12 @@ def trend(sight: Sight) -> Context:
             Column("Spend", "s1", charts.join(series.cost, size)),
             _exact(sight),
             description=f"What the requests cost, over {sight.last}.",
+            beside=costed,
         )
         if any(cost is not None for cost in series.cost)
         else None,
         "every": words.every(steps.seconds),
+        "against": sight.earlier if earlier else None,
     }
 
 

@@ -1,14 +1,16 @@
 """All sources of monitoring data joined into the one answer that the dashboard JSON and the pages show."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from cockpit.dashboard import movers, words
+from cockpit.dashboard.movers import Mover
 from cockpit.dashboard.windows import View
 from monitoring import measures
 from monitoring.store import current_store, retention
-from monitoring.store.base import Call, Query, Summary
+from monitoring.store.base import Call, Dimension, Groups, Query, Summary
 from monitoring.store.windows import floor
 from organizations.models import Organization
 from organizations.scope import Scope
@@ -43,8 +45,10 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Equal-length columns over the steps of the window; t is each step's start."""
+    """Equal-length columns over the steps of [start, end); t is each step's start, the first may lie before `start`."""
 
+    start: datetime
+    end: datetime
     t: tuple[datetime, ...]
     inferences: tuple[int, ...]
     errors: tuple[int, ...]
@@ -69,8 +73,13 @@ class Answer:
     totals: Totals
     previous: Totals | None  # None when nothing is compared
     models: tuple[ModelRow, ...]  # most inferences first
+    movers: tuple[Mover, ...]  # what moved against the compared window, most important first
     errors_by_type: tuple[tuple[str, int], ...]  # most first
     series: Series
+    earlier_series: Series | None  # of the compared window, in the same steps from its own start
+
+
+_FINEST: tuple[Dimension, ...] = ("model", "provider", "error_type", "status", "source")
 
 
 def answer(scope: Scope, organization: Organization, view: View, now: datetime) -> Answer:
@@ -81,16 +90,19 @@ def answer(scope: Scope, organization: Organization, view: View, now: datetime) 
     view = _wide_enough(view, organization.slug, now)
     sources = None if view.source is None else (view.source,)
     window = Query(start=view.start, end=view.end, sources=sources)
-    queries = [
-        replace(window, by=("model", "provider")),
-        replace(window, by=("error_type", "status"), statuses=measures.FAILED),
-        replace(window, by=("source",), sources=None),
-    ]
-    if view.earlier:
-        queries.append(replace(window, start=view.earlier[0], end=view.earlier[1]))
+    windows = [window, replace(window, start=view.earlier[0], end=view.earlier[1])] if view.earlier else [window]
+    # The window's rows are read once, in their finest groups, and added up here by model, by error and by source.
+    queries = [replace(window, by=_FINEST, sources=None)]
+    queries += [replace(earlier, by=_FINEST[:2]) for earlier in windows[1:]]
     store = current_store()
-    models, failures, by_source, *earlier = store.totals(own, queries)
-    steps = store.series(own, [window], step_seconds=view.step_seconds)[0].get((), ())
+    everything, *before = store.totals(own, queries)
+    groups = {key: one for key, one in everything.items() if sources is None or key[-1] in sources}
+    models = _added(groups, lambda key: key[:2])
+    found = store.series(own, windows, step_seconds=view.step_seconds)
+    series = [
+        _series(one.start, one.end, view.step_seconds, dict(steps.get((), ())))
+        for one, steps in zip(windows, found, strict=True)
+    ]
     return Answer(
         organization=organization.slug,
         currency=organization.currency,
@@ -98,12 +110,14 @@ def answer(scope: Scope, organization: Organization, view: View, now: datetime) 
         end=view.end,
         step_seconds=view.step_seconds,
         as_of=now,
-        sources={source: _count(by_source.get((source,))) for source in measures.SOURCES},
+        sources=_sources(everything),
         totals=_totals(sum(models.values(), Summary())),
-        previous=_totals(earlier[0].get((), Summary())) if earlier else None,
+        previous=_totals(sum(before[0].values(), Summary())) if before else None,
         models=_model_rows(models),
-        errors_by_type=_errors(failures),
-        series=_series(view, dict(steps)),
+        movers=_movers(view, organization.currency, models, before[0] if before else {}),
+        errors_by_type=_errors(groups),
+        series=series[0],
+        earlier_series=series[1] if view.earlier else None,
     )
 
 
@@ -124,8 +138,20 @@ def _wide_enough(view: View, organization: str, now: datetime) -> View:
     return replace(view, step_seconds=max(finest, view.step_seconds))
 
 
-def _count(summary: Summary | None) -> int:
-    return summary.inferences if summary else 0
+def _added(groups: Groups, key_of: Callable[[tuple[str, ...]], tuple[str, ...]]) -> dict[tuple[str, ...], Summary]:
+    sums: dict[tuple[str, ...], Summary] = {}
+    for key, one in groups.items():
+        coarser = key_of(key)
+        sums[coarser] = sums[coarser] + one if coarser in sums else one
+    return sums
+
+
+def _sources(groups: Groups) -> dict[str, int]:
+    """Inferences by source, whichever of them is looked at."""
+    counts = dict.fromkeys(measures.SOURCES, 0)
+    for key, one in groups.items():
+        counts[key[-1]] += one.inferences
+    return counts
 
 
 def _totals(one: Summary) -> Totals:
@@ -152,21 +178,28 @@ def _model_rows(models: Mapping[tuple[str, ...], Summary]) -> tuple[ModelRow, ..
     )
 
 
-def _errors(failures: Mapping[tuple[str, ...], Summary]) -> tuple[tuple[str, int], ...]:
+def _movers(view: View, currency: str, now: Groups, before: Groups) -> tuple[Mover, ...]:
+    return movers.find(now, before, currency=currency, against=words.earlier(view.window, view.compare))
+
+
+def _errors(groups: Groups) -> tuple[tuple[str, int], ...]:
     """By error type; an error that named none is told by its status."""
     counts: dict[str, int] = {}
-    for (error_type, status), one in failures.items():
-        counts[error_type or status] = counts.get(error_type or status, 0) + one.inferences
+    for (_, _, error_type, status, _), one in groups.items():
+        if status in measures.FAILED:
+            counts[error_type or status] = counts.get(error_type or status, 0) + one.inferences
     return tuple(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def _series(view: View, found: Mapping[datetime, Summary]) -> Series:
-    step = timedelta(seconds=view.step_seconds)
+def _series(start: datetime, end: datetime, step_seconds: int, found: Mapping[datetime, Summary]) -> Series:
+    step = timedelta(seconds=step_seconds)
     # Steps are counted from 1970, which for whole days and their parts is the same as from midnight UTC.
-    first = floor(view.start.astimezone(UTC), step)
-    t = tuple(first + step * number for number in range(-((first - view.end) // step)))
+    first = floor(start.astimezone(UTC), step)
+    t = tuple(first + step * number for number in range(-((first - end) // step)))
     steps = tuple(found.get(moment, Summary()) for moment in t)
     return Series(
+        start=start,
+        end=end,
         t=t,
         inferences=tuple(one.inferences for one in steps),
         errors=tuple(one.errors for one in steps),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from cockpit.dashboard import developer, executive
+from cockpit.dashboard import developer, executive, moved
 from cockpit.dashboard.sight import Sight
 
 Context = dict[str, object]
@@ -53,6 +53,7 @@ PANELS = {
         Panel("latency", "Latency", developer.latency, sourced=True),
         Panel("errors", "Errors", developer.errors),
         Panel("tokens", "Tokens", developer.tokens),
+        Panel("movers", "What moved and why", moved.developer, sourced=True),
         Panel("models", "Models", developer.models, sourced=True),
         Panel("newest_calls", "Newest calls", developer.newest_calls),
     ),
@@ -61,6 +62,7 @@ PANELS = {
         Panel("spend", "Spend", executive.spend, sourced=True),
         Panel("service", "Service level", executive.service),
         Panel("income", "Revenue and margin", executive.income, sourced=True),
+        Panel("movers_executive", "What moved and why", moved.executive, sourced=True),
         Panel("unit_cost", "Cost per request", executive.unit_cost, sourced=True),
         Panel("trend", "Trend", executive.trend, sourced=True),
         Panel("models_by_cost", "Where the money goes", executive.models_by_cost, sourced=True),

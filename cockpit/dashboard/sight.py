@@ -6,9 +6,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from cockpit.dashboard import words
-from cockpit.dashboard.charts import Steps
-from cockpit.dashboard.integration import Answer, Totals
+from cockpit.dashboard.charts import Column, Steps, Value
+from cockpit.dashboard.integration import Answer, Series, Totals
+from cockpit.dashboard.movers import Mover
 from monitoring.store.base import Call
+
+LEAST_OF_NOW = 100  # an earlier window with a hundredth of the requests: "120 times as much" tells nobody anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +32,31 @@ class Sight:
 
     @property
     def previous(self) -> Totals | None:
-        """What to compare with; a window in which nothing happened is nothing to compare with."""
+        """What to compare with; a window in which (next to) nothing happened is nothing to compare with."""
         previous = self.answer.previous
-        return previous if previous is not None and previous.inferences else None
+        enough = previous is not None and previous.inferences * LEAST_OF_NOW > self.totals.inferences
+        return previous if enough else None
 
     @property
     def steps(self) -> Steps:
-        answer = self.answer
-        return Steps(answer.series.t, answer.step_seconds, self.zone, answer.start, answer.as_of)
+        return self.steps_of(self.answer.series)
+
+    def steps_of(self, series: Series) -> Steps:
+        return Steps(series.t, self.answer.step_seconds, self.zone, series.start, min(series.end, self.answer.as_of))
+
+    @property
+    def earlier_series(self) -> Series | None:
+        """The compared window's steps; None where there is nothing to compare with."""
+        return self.answer.earlier_series if self.previous else None
+
+    @property
+    def movers(self) -> tuple[Mover, ...]:
+        return self.answer.movers if self.previous else ()
+
+    def beside(self, name: str, values: Sequence[Value | None], steps: int = 0) -> Column:
+        """An earlier window's values as the line to hold this one's against, step for step."""
+        length = steps or len(self.answer.series.t)
+        return Column(f"{name}, {self.earlier}", "earlier", [*values, *[None] * length][:length])
 
     @property
     def seconds(self) -> float:

@@ -16,8 +16,10 @@ from django.utils import timezone
 
 from bedrock.identifiers import text_of
 from monitoring import pubsub
+from organizations.access import Access
 from organizations.models import ApiKey, Membership, User
 from organizations.scope import Scope
+from organizations.tokens import Token
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +40,20 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who listens: a key, or a person by their session."""
+    """Who listens: a key, a person by their session, or what either of them issued a token for.
+
+    Two tokens of one issuer are two callers: each viewer of an embedded dashboard has a token of their own.
+    """
 
     kind: str
     id: str
     session: str = ""
+    token: Token | None = None
+
+    @classmethod
+    def of(cls, access: Access, session: str) -> "Caller":
+        token = access.token
+        return cls(token.issuer_kind, token.issuer_id, "", token) if token else cls(access.kind, access.id, session)
 
 
 @dataclass(eq=False, slots=True)
@@ -142,11 +153,14 @@ def refused(streams: list[Stream]) -> list[Stream]:
     )
 
     def may(one: Stream) -> bool:
+        token = one.caller.token
+        if token and token.expires_at <= now:
+            return False
         if one.caller.kind == "key":
             return one.caller.id in good_keys
         person = int(one.caller.id)
         known = person in administrators or (person, one.organization) in members
-        return known and one.caller.session in open_sessions
+        return known and (token is not None or one.caller.session in open_sessions)
 
     return [one for one in streams if not may(one)]
 

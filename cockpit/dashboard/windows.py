@@ -23,7 +23,7 @@ _LENGTHS: Mapping[str, timedelta] = {
 }
 WINDOWS: tuple[str, ...] = tuple(_LENGTHS)
 COMPARISONS: tuple[str, ...] = ("previous", "week", "none")
-_DEFAULT = "24h"
+DEFAULT, DEFAULT_COMPARISON = "24h", "previous"
 _LONGEST = timedelta(days=400)
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _POINTS = 120  # more than this no chart can show
@@ -68,7 +68,7 @@ def parse(query: QueryDict, now: datetime) -> View:
     ends = "from" in named or "to" in named
     if ends and "window" in named:
         raise BadParameters.of("window", "goes without from and to")
-    window = "" if ends else named.get("window", _DEFAULT)
+    window = "" if ends else named.get("window", DEFAULT)
     if ends:
         start, end = _ends(named, now)
     else:
@@ -79,7 +79,7 @@ def parse(query: QueryDict, now: datetime) -> View:
         start=start,
         end=end,
         step_seconds=step_for(end - start),
-        compare=named.get("compare", "previous"),
+        compare=named.get("compare", DEFAULT_COMPARISON),
         source=named.get("source"),
     )
 

@@ -4,6 +4,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from cockpit.dashboard import plots
 from cockpit.dashboard.charts import Chart
 from cockpit.dashboard.words import Change
 
@@ -28,7 +29,7 @@ def change(value: Change | None, against: str = "", *, spoken: bool = False) -> 
 @register.inclusion_tag("dashboard/parts/chart.html")
 def chart(value: Chart | None, name: str, kind: str = "lines") -> dict[str, object]:
     """`name` is the chart's id on the page; `kind` picks its size and colours in the stylesheet."""
-    return {"chart": value, "name": name, "kind": kind}
+    return {"chart": value, "name": name, "kind": kind, "plot": plots.text(value) if value else ""}
 
 
 @register.inclusion_tag("dashboard/parts/source.html")

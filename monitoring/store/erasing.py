@@ -5,11 +5,11 @@ from typing import Any
 
 from django.db import connection
 
+from monitoring import measures
 from organizations.scope import Scope
 
 _DAY = timedelta(days=1)
 _PATIENCE = "120s"  # for the folder to let go, and for the last statement, which reads every row of the scope once
-_GRAINS = ("minute", "hour", "day")
 
 
 def _delete(*, where: str) -> str:
@@ -18,13 +18,14 @@ def _delete(*, where: str) -> str:
     An inference is counted once among the deltas and days, which is what the sum at the end relies on.
     """
     parts = [f"gone AS (DELETE FROM monitoring_inference WHERE {where.format(time='occurred_at')})"]
+    tables = ("rollup_delta", *(f"{rollup}_{grain}" for rollup in measures.ROLLUPS for grain in measures.GRAINS))
     parts += [
-        f"{grain} AS (DELETE FROM monitoring_rollup_{grain} WHERE {where.format(time='bucket')} RETURNING inferences)"
-        for grain in ("delta", *_GRAINS)
+        f"{table} AS (DELETE FROM monitoring_{table} WHERE {where.format(time='bucket')} RETURNING inferences)"
+        for table in tables
     ]
     return (
         f"WITH {', '.join(parts)} SELECT coalesce(sum(inferences), 0) "
-        "FROM (SELECT inferences FROM delta UNION ALL SELECT inferences FROM day) AS counted"
+        "FROM (SELECT inferences FROM rollup_delta UNION ALL SELECT inferences FROM rollup_day) AS counted"
     )
 
 

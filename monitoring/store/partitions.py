@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from django.db import connections
 
+from monitoring import measures
 from monitoring.store import names, retention
 from organizations.scope import Scope
 
@@ -58,8 +59,9 @@ def expire(*, now: datetime) -> None:
     for organization, one in kept.items():
         _note_deleted(organization, minutes=one.minutes_since(now), hours=one.hours_since(now))
         _delete("monitoring_inference", "(id, occurred_at)", "occurred_at", organization, one.raw_since(now))
-        _delete("monitoring_rollup_minute", "ctid", "bucket", organization, one.minutes_since(now))
-        _delete("monitoring_rollup_hour", "ctid", "bucket", organization, one.hours_since(now))
+        for rollup in measures.ROLLUPS:
+            _delete(f"monitoring_{rollup}_minute", "ctid", "bucket", organization, one.minutes_since(now))
+            _delete(f"monitoring_{rollup}_hour", "ctid", "bucket", organization, one.hours_since(now))
         _delete("monitoring_idempotency_key", "ctid", "created_at", organization, now - _KEYS_KEPT)
         with Scope.of(organization).enter():
             names.expire((now - timedelta(days=400)).date())

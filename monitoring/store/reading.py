@@ -10,7 +10,7 @@ from django.utils import timezone
 from monitoring import measures
 from monitoring.store import retention
 from monitoring.store.base import Call, Groups, Query, SteppedGroups, Summary
-from monitoring.store.windows import Segment, segments
+from monitoring.store.windows import segments
 from organizations.scope import Scope
 
 _FAILED = ", ".join(f"'{status}'" for status in measures.FAILED)
@@ -93,13 +93,14 @@ def _select(
     dimensions = ", ".join(query.by)
     columns = ", ".join(dict.fromkeys(("bucket", "status", "estimated", *query.by, _COLUMNS)))
     where, values = _conditions(query)
+    rollup = next(name for name in ("sum", "rollup") if set(query.by) <= {"organization_id", *measures.ROLLUPS[name]})
+    read = [(f"{rollup}_{part.grain}", part.start, part.end) for part in parts]
+    read.append(("rollup_delta", parts[0].start, parts[-1].end))
     sources: list[str] = []
     parameters: list[Any] = []
-    for part in (*parts, Segment("delta", parts[0].start, parts[-1].end)):
-        sources.append(
-            f"SELECT {columns} FROM monitoring_rollup_{part.grain} WHERE bucket >= %s AND bucket < %s{where}"
-        )
-        parameters += [part.start, part.end, *values]
+    for table, since, until in read:
+        sources.append(f"SELECT {columns} FROM monitoring_{table} WHERE bucket >= %s AND bucket < %s{where}")
+        parameters += [since, until, *values]
     start = "NULL::timestamptz"
     if step is not None:
         seconds = f"{step.total_seconds():.0f}"

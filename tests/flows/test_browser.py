@@ -1,84 +1,27 @@
 """Both dashboards in a real browser: a clean console, numbers that refresh, phones, and a life without JavaScript."""
 
 import re
-import shutil
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.house import PASSWORD, House
+from tests.flows.browsing import ORGANIZATIONS, Visit, record
+from tests.house import House, house
 
 pytestmark = pytest.mark.browser
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-              "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
-ORGANIZATIONS = ("swaggystacks", "scientia_capital")
 
 
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=_ARGUMENTS)
-        yield running
-        running.close()
-
-
-_sessions: dict[int, Any] = {}
-
-
-def signed_in(browser: Browser, cockpit: House) -> Any:
-    """The cookies of the administrator, who signs in once."""
-    if cockpit.port not in _sessions:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{cockpit.port}/")
-        page.fill("#id_username", "admin")
-        page.fill("#id_password", PASSWORD)
-        page.press("#id_password", "Enter")
-        page.wait_for_url(re.compile("/dashboards/"))
-        _sessions[cockpit.port] = context.storage_state()
-        context.close()
-    return _sessions[cockpit.port]
-
-
-class Visit:
-    """A signed-in page, and all that its console and its network said."""
-
-    def __init__(self, browser: Browser, cockpit: House, **options: Any) -> None:
-        self.address = f"http://127.0.0.1:{cockpit.port}"
-        self.complaints: list[str] = []
-        self.foreign: list[str] = []
-        self.page: Page = browser.new_context(storage_state=signed_in(browser, cockpit), **options).new_page()
-        self.page.on("console", lambda line: self._note(line.type, line.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self._asked(request.url))
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.address, "data:")):
-            self.foreign.append(url)
-
-    def open(self, organization: str, query: str = "window=1h") -> Page:
-        self.page.goto(f"{self.address}/dashboards/{organization}/?{query}")
-        return self.page
-
-
-def record(cockpit: House, organization: str, model: str) -> None:
-    for n in range(5):
-        status, _ = cockpit.post(
-            {"modelName": model, "durationMs": 300 + n, "cost": "0.25", "revenue": "0.5", "inputTokens": 10},
-            organization,
-        )
-        assert status == 201
+def wait_for(holds: Callable[[], bool], *, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError):
+            if holds():
+                return
+        time.sleep(0.2)
+    raise AssertionError("it did not come true in time")
 
 
 @pytest.mark.parametrize("organization", ORGANIZATIONS)
@@ -140,6 +83,21 @@ def test_a_lost_server_is_told_and_forgotten(browser: Browser, cockpit: House) -
     expect(page.locator("main")).to_contain_text("kept in sight")
     page.context.set_offline(False)
     expect(page.locator("main")).to_have_attribute("data-state", re.compile("live|fresh"), timeout=40_000)
+
+
+def test_a_server_that_was_killed_is_found_again(browser: Browser) -> None:
+    with house() as cockpit:
+        record(cockpit, "swaggystacks", "before the kill")
+        page = Visit(browser, cockpit).open("swaggystacks")
+        expect(page.locator("main")).to_contain_text("before the kill")
+        servers = [each for each in cockpit.process.children(recursive=True) if "granian" in " ".join(each.cmdline())]
+        assert servers
+        for each in servers:
+            each.kill()
+        expect(page.locator("#panel-models")).to_contain_text("before the kill")  # the numbers stay
+        wait_for(lambda: cockpit.post({"modelName": "after the kill", "durationMs": 5})[0] == 201, seconds=30)
+        expect(page.locator("#panel-models")).to_contain_text("after the kill", timeout=20_000)
+        expect(page.locator("main")).to_have_attribute("data-state", "live")
 
 
 def test_a_hidden_page_asks_for_nothing(browser: Browser, cockpit: House) -> None:

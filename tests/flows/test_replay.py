@@ -1,19 +1,25 @@
 """A trace of production calls replayed end to end: the totals are the file's, whatever is repeated or interrupted."""
 
 import csv
+import json
 import re
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from cockpit import traces as product_traces
+from cockpit.journals import Journal, Run
 from tests.flows import traces
 from tests.house import ROOT, House
-from tests.servers import clean_environment
+from tests.servers import await_true, clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +136,183 @@ def test_bad_traces_and_keys_are_told_in_one_line(cockpit: House, tmp_path: Path
     assert replay(cockpit, good, "named", "--run", "mine").returncode == 0
     other = replay(cockpit, traces.made_trace(tmp_path / "other.csv", calls=4), "named", "--run", "mine")
     assert other.returncode != 0
-    assert "choose another name" in other.stderr
+    assert "mine was begun with another file; choose another name" in other.stderr
     found = totals(cockpit, "named")
     assert found is not None
     assert found["inferences"] == 3
+
+
+def started(cockpit: House, path: Path, model: str, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(cockpit, path, model, *more),
+        cwd=ROOT,
+        env=environment(cockpit),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def counted(cockpit: House, model: str) -> int:
+    found = totals(cockpit, model)
+    return found["inferences"] if found else 0
+
+
+def journal(cockpit: House, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cockpit.data_dir / "replays" / f"{name}.json").read_text())
+    return found
+
+
+def test_a_killed_run_is_resumed_without_sending_it_all_again(cockpit: House, tmp_path: Path) -> None:
+    path = traces.made_trace(tmp_path / "long.csv", calls=30_000)
+    calls, read, written = sums(path)
+    process = started(cockpit, path, "resumed", "--run", "resumed")
+    assert await_true(lambda: counted(cockpit, "resumed") > 0, 30)
+    process.kill()
+    process.wait()
+    stopped = journal(cockpit, "resumed")
+    assert 0 < stopped["sent"] <= stopped["tried"] < calls
+    assert stopped["sent"] <= counted(cockpit, "resumed") <= stopped["tried"]
+    done = replay(cockpit, path, "resumed", "--run", "resumed", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"run resumed: {calls - stopped['sent']} calls in" in done.stdout
+    assert f"0 refused; {stopped['sent']} were sent before" in done.stdout
+    found = totals(cockpit, "resumed")
+    assert found is not None
+    assert (found["inferences"], found["inputTokens"], found["outputTokens"]) == (calls, read, written)
+    again = replay(cockpit, path, "resumed", "--run", "resumed", "--resume")
+    assert f"run resumed: all {calls} calls were sent already" in again.stdout
+
+
+def test_what_was_on_its_way_is_sent_again_and_counts_once(cockpit: House, tmp_path: Path) -> None:
+    path = traces.made_trace(tmp_path / "short.csv", calls=300)
+    calls, read, written = sums(path)
+    fast = ("--speed", "1000000", "--run", "unheard")
+    assert replay(cockpit, path, "unheard", *fast).returncode == 0
+    # As if the server's answer to the last batch had never arrived.
+    record = cockpit.data_dir / "replays" / "unheard.json"
+    record.write_text(json.dumps({**journal(cockpit, "unheard"), "sent": 0}))
+    done = replay(cockpit, path, "unheard", *fast, "--resume")
+    assert f"0 stored, {calls} already there, 0 refused" in done.stdout, done.stderr
+    found = totals(cockpit, "unheard")
+    assert found is not None
+    assert (found["inferences"], found["inputTokens"], found["outputTokens"]) == (calls, read, written)
+
+
+def spread(path: Path, seconds: int, calls: int) -> Path:
+    """A trace of calls at even distances, over so many seconds."""
+    start = datetime(2023, 11, 16, 18, tzinfo=UTC)
+    times = [start + timedelta(seconds=seconds * n / (calls - 1)) for n in range(calls)]
+    lines = [f"{at:%Y-%m-%d %H:%M:%S.%f},{n + 1},{n + 2}" for n, at in enumerate(times)]
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]) + "\n")
+    return path
+
+
+def test_speed_keeps_the_pauses_and_what_happens_happens_now(cockpit: House, tmp_path: Path) -> None:
+    path = spread(tmp_path / "spread.csv", seconds=600, calls=31)
+    began = datetime.now(UTC)
+    done = replay(cockpit, path, "paced", "--speed", "200", "--run", "paced")
+    ended = datetime.now(UTC)
+    assert done.returncode == 0, done.stderr
+    told = re.search(r"31 calls in ([\d.]+) s .*31 stored, 0 already there", done.stdout)
+    assert told is not None
+    assert 3.0 <= float(told[1]) < 6.0  # ten minutes, two hundred times as fast
+    found = totals(cockpit, "paced")
+    assert found is not None
+    assert (found["inferences"], found["inputTokens"], found["outputTokens"]) == (31, *sums(path)[1:])
+    clock = journal(cockpit, "paced")
+    assert began <= datetime.fromisoformat(clock["wall_time"]) <= ended - timedelta(seconds=3)
+
+
+def test_ctrl_c_says_how_far_it_got_and_how_to_go_on(cockpit: House, tmp_path: Path) -> None:
+    path = spread(tmp_path / "stopped.csv", seconds=600, calls=61)
+    slow = ("--speed", "100", "--run", "stopped")
+    process = started(cockpit, path, "stopped", *slow)
+    assert await_true(lambda: counted(cockpit, "stopped") >= 5, 30)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    told = re.search(r"run stopped: stopped after (\d+) of 61 calls; the same command with --resume goes on", said)
+    assert told is not None, said
+    assert "Traceback" not in said
+    assert int(told[1]) == journal(cockpit, "stopped")["sent"] < 61
+    paused = datetime.now(UTC)
+    done = replay(cockpit, path, "stopped", *slow, "--resume")
+    assert done.returncode == 0, done.stderr
+    clock = journal(cockpit, "stopped")
+    assert datetime.fromisoformat(clock["wall_time"]) >= paused, "what is left happens from now on"
+    found = totals(cockpit, "stopped")
+    assert found is not None
+    assert (found["inferences"], found["inputTokens"], found["outputTokens"]) == sums(path)
+
+
+def refusal(path: Path, **options: Any) -> str:
+    """What the command says when it refuses before it asks any server."""
+    given = {"organization": "swaggystacks", "model": "same", "url": "http://127.0.0.1:9", **options}
+    with pytest.raises(CommandError) as told:
+        call_command("replay", str(path), **given)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast", "1000001"])
+def test_a_bad_speed_is_told_in_one_line(tmp_path: Path, speed: str) -> None:
+    path = spread(tmp_path / "bad.csv", seconds=600, calls=3)
+    assert refusal(path, speed=speed) == "--speed: must be a number above 0 and at most 1,000,000"
+    assert refusal(path, speed="0.00001") == "--speed: at 1e-05 this trace takes more than the 7 days of a run"
+
+
+def test_resuming_needs_the_same_run(tmp_path: Path, settings: Any) -> None:
+    settings.ENV = replace(settings.ENV, data_dir=tmp_path, api_key="ck_any")
+    path = traces.made_trace(tmp_path / "same.csv", calls=3)
+    assert refusal(path, run="never", resume=True) == "--resume: there is no run never to go on with"
+    record = Journal(tmp_path / "replays" / "same.json")
+    trace = product_traces.survey(path)
+    now = datetime.now(UTC).isoformat()
+    begun = Run(
+        name="same", key="same:1", sha256=trace.sha256, organization="swaggystacks", model="same", prices=[None, None],
+        speed=3.0, url="http://127.0.0.1:9", began=now, trace_time=now, wall_time=now, sent=1, tried=2,
+    )  # fmt: skip
+    assert record.write(begun) == record.read()
+    same: dict[str, Any] = {"run": "same", "speed": "3"}
+    for options, told in (
+        ({"speed": None}, "--speed"),
+        ({"model": "other"}, "--model"),
+        ({"organization": "shared"}, "--organization"),
+        ({"input_price": "1", "output_price": "2"}, "prices"),
+        ({"url": "http://localhost:9"}, "--url"),
+    ):
+        said = f"--resume: same was begun with another {told}; choose another name"
+        assert refusal(path, **{**same, **options}, resume=True) == said
+    again = "--run: same was begun already; go on with --resume or choose another name"
+    assert refusal(path, **same) == again
+    traces.made_trace(path, calls=4)
+    assert "same was begun with another file;" in refusal(path, **same, resume=True)
+    record.write(replace(begun, began=(datetime.now(UTC) - timedelta(days=8)).isoformat(), sha256=trace.sha256))
+    traces.made_trace(path, calls=3)
+    assert "was begun more than a week ago" in refusal(path, **same, resume=True)
+    record.path.write_text("{}")
+    assert "same.json cannot be read" in refusal(path, **same, resume=True)
+
+
+def test_what_falls_due_while_sending_is_one_batch() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    at = [0, 0, 1, 2, 3, 9, 8, 30]  # seconds; one out of its order
+    calls = [product_traces.TracedCall(n, start + timedelta(seconds=second), 1, 1) for n, second in enumerate(at)]
+    passed, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        passed[0] += seconds
+
+    batches = []
+    clock = product_traces.Clock(start, start, 2.0)
+    for batch in product_traces.paced(calls, clock, most=3, passed=lambda: passed[0], sleep=sleep):
+        batches.append([call.line for call in batch])
+        passed[0] += 1.0  # a server that takes its time
+    assert batches == [[0, 1], [2, 3], [4], [5, 6], [7]]
+    assert slept == [1.5, 9.5]
+    assert [clock.at(call).second for call in calls] == [0, 0, 0, 1, 1, 4, 4, 15]
 
 
 def test_the_last_call_is_now_and_the_file_is_read_in_bounded_memory(tmp_path: Path) -> None:

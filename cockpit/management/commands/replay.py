@@ -1,4 +1,5 @@
-"""`manage.py replay`: a trace of real LLM calls sent through the HTTP API, as if its last call were now."""
+"""`manage.py replay`: a trace of real LLM calls sent through the HTTP API: at once, as if its last call were now, or
+with its own pauses."""
 
 import http.client
 import itertools
@@ -6,8 +7,8 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -21,25 +22,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cockpit import traces
+from cockpit.journals import BadRun, Journal, Run, check_same
+from cockpit.traces import Clock, Trace, TracedCall
 
 _BATCH = 1_000
 _REPEATABLE = timedelta(days=7)  # idempotency keys are remembered a little longer
+_FASTEST = 1_000_000
 _PATIENCE = 120.0  # seconds that a server may be away before the run stops; it can be taken up again
 _encode_lines = msgspec.json.Encoder().encode_lines
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run must remember so that its repetition sends the very same: kept in a file of its name."""
-
-    name: str
-    key: str  # what its idempotency keys begin with: a run of the same name elsewhere is another run
-    sha256: str
-    organization: str
-    model: str
-    prices: list[str | None]
-    began: str
-    shift_seconds: float
 
 
 @dataclass(slots=True)
@@ -120,6 +110,20 @@ def _price(text: str | None) -> Decimal | None:
     return price
 
 
+def _speed(text: str | None, trace: Trace) -> float | None:
+    if text is None:
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= _FASTEST:
+        raise CommandError(f"--speed: must be a number above 0 and at most {_FASTEST:,}")
+    if (trace.last - trace.first).total_seconds() / speed > _REPEATABLE.total_seconds():
+        raise CommandError(f"--speed: at {speed:g} this trace takes more than the {_REPEATABLE.days} days of a run")
+    return speed
+
+
 class Command(BaseCommand):
     help = "Sends a trace of real LLM calls through the HTTP API. A repeated or interrupted run counts nothing twice."
 
@@ -132,6 +136,10 @@ class Command(BaseCommand):
         parser.add_argument("--key-file", type=Path, help="file that holds the API key (default: COCKPIT_API_KEY)")
         parser.add_argument("--input-price", help="money per million input tokens (default: sent without a cost)")
         parser.add_argument("--output-price", help="money per million output tokens")
+        parser.add_argument(
+            "--speed", help="keep the trace's own pauses, so many times faster (default: all at once, ending now)"
+        )
+        parser.add_argument("--resume", action="store_true", help="go on where the run of that name stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
         prices = [_price(options[name]) for name in ("input_price", "output_price")]
@@ -139,17 +147,30 @@ class Command(BaseCommand):
             raise CommandError("--input-price and --output-price go together")
         try:
             trace = traces.survey(options["file"])
+            speed = _speed(options["speed"], trace)
             client = Client(options["url"], options["organization"], self._key(options["key_file"]))
+            journal, run = self._begun(trace, options, prices, speed)
+            if options["resume"] and run.sent == trace.calls:
+                self.stdout.write(f"run {run.name}: all {trace.calls} calls were sent already")
+                return
             client.check()
-            run = self._run(trace, options, prices)
-            began = time.monotonic()
-            tally = self._send(trace, run, client, prices)
-        except traces.BadTrace as error:
+            self._replay(trace, journal, run, client)
+        except (traces.BadTrace, BadRun) as error:
             raise CommandError(str(error)) from error
-        seconds = time.monotonic() - began
+
+    def _replay(self, trace: Trace, journal: Journal, run: Run, client: Client) -> None:
+        began, skipped = time.monotonic(), run.sent
+        try:
+            tally = self._send(trace, journal, run, client)
+        except KeyboardInterrupt:
+            stopped = journal.read() or run
+            told = f"run {run.name}: stopped after {stopped.sent} of {trace.calls} calls"
+            raise CommandError(f"{told}; the same command with --resume goes on from there", returncode=130) from None
+        seconds, calls = time.monotonic() - began, trace.calls - skipped
         self.stdout.write(
-            f"run {run.name}: {trace.calls} calls in {seconds:.1f} s ({trace.calls / seconds:,.0f}/s): "
+            f"run {run.name}: {calls} calls in {seconds:.1f} s ({calls / seconds:,.0f}/s): "
             f"{tally.stored} stored, {tally.duplicates} already there, {tally.rejected} refused; "
+            f"{f'{skipped} were sent before; ' if skipped else ''}"
             f"durations are estimated from tokens, source is replay"
         )
         if tally.rejected:
@@ -166,50 +187,47 @@ class Command(BaseCommand):
             raise CommandError("an API key is needed: set COCKPIT_API_KEY or name a --key-file")
         return key
 
-    def _run(self, trace: traces.Trace, options: dict[str, Any], prices: list[Decimal | None]) -> Run:
-        """The run as it began: from its file when there is one, else begun now."""
+    def _begun(
+        self, trace: Trace, options: dict[str, Any], prices: list[Decimal | None], speed: float | None
+    ) -> tuple[Journal, Run]:
+        """The run as it began: from its journal when there is one, else begun now."""
         name = options["run"] or f"{trace.path.stem}-{options['organization']}-{options['model']}"
         name = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:100]
-        path = settings.ENV.data_dir / "replays" / f"{name}.json"
+        journal = Journal(settings.ENV.data_dir / "replays" / f"{name}.json")
         now = datetime.now(UTC)
-        told = [None if price is None else str(price) for price in prices]
-        wanted = (trace.sha256, options["organization"], options["model"], told)
-        if path.is_file():
-            run = Run(**json.loads(path.read_text(encoding="utf-8")))
-            if (run.sha256, run.organization, run.model, run.prices) != wanted:
-                raise CommandError(
-                    f"--run: {name} was begun with another file, organization, model or prices; choose another name"
-                )
-            if now - datetime.fromisoformat(run.began) > _REPEATABLE:
-                raise CommandError(f"--run: {name} was begun more than a week ago; choose another name to send it anew")
-            return run
-        shift = (now - trace.last).total_seconds()
-        run = Run(name, f"{name}:{secrets.token_hex(4)}", *wanted, now.isoformat(), shift)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(run)), encoding="utf-8")
-        draft.replace(path)  # whole or not at all
-        return run
+        start = trace.last if speed is None else trace.first
+        fresh = Run(
+            name=name, key=f"{name}:{secrets.token_hex(4)}", sha256=trace.sha256, organization=options["organization"],
+            model=options["model"], prices=[None if price is None else str(price) for price in prices], speed=speed,
+            url=options["url"].rstrip("/"), began=now.isoformat(), trace_time=start.isoformat(),
+            wall_time=now.isoformat(),
+        )  # fmt: skip
+        run = journal.read()
+        if run is None:
+            if options["resume"]:
+                raise CommandError(f"--resume: there is no run {name} to go on with")
+            return journal, fresh
+        check_same(run, fresh, resume=options["resume"])
+        if now - datetime.fromisoformat(run.began) > _REPEATABLE:
+            raise CommandError(f"--run: {name} was begun more than a week ago; choose another name to send it anew")
+        return journal, run if options["resume"] else replace(run, sent=0, tried=0, url=fresh.url)
 
-    def _send(self, trace: traces.Trace, run: Run, client: Client, prices: list[Decimal | None]) -> Tally:
-        shift, tally = timedelta(seconds=run.shift_seconds), Tally()
+    def _send(self, trace: Trace, journal: Journal, run: Run, client: Client) -> Tally:
+        tally = Tally()
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as progress:
-            bar = progress.add_task("sending", total=trace.calls)
-            calls = traces.read(trace.path)
-            while batch := list(itertools.islice(calls, _BATCH)):
-                answer = client.send(
-                    traces.item(
-                        call, model=run.model, shift=shift, run=run.key, input_price=prices[0], output_price=prices[1]
-                    )
-                    for call in batch
-                )
-                self._count(tally, answer, batch)
+            bar = progress.add_task("sending", total=trace.calls, completed=run.sent)
+            for clock, batch in _batches(trace, run):
+                # What is on its way is noted first, with its clock: sent once more, it must be the very same.
+                run = replace(run, trace_time=clock.trace.isoformat(), wall_time=clock.wall.isoformat())
+                run = journal.write(replace(run, tried=run.sent + len(batch)))
+                self._count(tally, client.send(_items(run, batch)), batch)
+                run = journal.write(replace(run, sent=run.tried))
                 progress.advance(bar, len(batch))
         return tally
 
     @staticmethod
-    def _count(tally: Tally, answer: dict[str, Any], batch: list[traces.TracedCall]) -> None:
+    def _count(tally: Tally, answer: dict[str, Any], batch: list[TracedCall]) -> None:
         tally.stored += answer["stored"]
         tally.duplicates += answer["duplicates"]
         tally.rejected += answer["rejected"]
@@ -217,3 +235,30 @@ class Command(BaseCommand):
         if not tally.first_fault and (row := next(refused, None)):
             fault = row["errors"][0]
             tally.first_fault = f"line {batch[row['index']].line}: {fault['pointer']} {fault['message']}"
+
+
+def _batches(trace: Trace, run: Run) -> Iterator[tuple[Clock, list[TracedCall]]]:
+    """What is left to send, each batch with its clock; with pauses, that one starts anew after what was on its way."""
+    calls = itertools.islice(traces.read(trace.path), run.sent, None)
+    if on_its_way := list(itertools.islice(calls, run.tried - run.sent)):
+        yield run.clock, on_its_way
+    if run.speed is None:
+        while batch := list(itertools.islice(calls, _BATCH)):
+            yield run.clock, batch
+        return
+    upcoming = next(calls, None)
+    if upcoming is None:
+        return
+    started = time.monotonic()
+    clock = Clock(upcoming.at, datetime.now(UTC), run.speed)
+    left = itertools.chain([upcoming], calls)
+    for batch in traces.paced(left, clock, most=_BATCH, passed=lambda: time.monotonic() - started, sleep=time.sleep):
+        yield clock, batch
+
+
+def _items(run: Run, batch: Iterable[TracedCall]) -> Iterator[dict[str, Any]]:
+    prices = [_price(text) for text in run.prices]
+    for call in batch:
+        yield traces.item(
+            call, model=run.model, at=run.clock.at(call), run=run.key, input_price=prices[0], output_price=prices[1]
+        )

@@ -1,0 +1,115 @@
+"""The charts in a real browser: values under the pointer, stretches of time by dragging, and no flicker in between."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.flows.browsing import ORGANIZATIONS, Visit, record
+from tests.house import House
+
+pytestmark = pytest.mark.browser
+
+
+def plane(page: Page, chart: str) -> Locator:
+    return page.locator(f"[data-chart={chart}] .u-over")
+
+
+def box(place: Locator) -> dict[str, float]:
+    place.scroll_into_view_if_needed()
+    found = place.bounding_box()
+    assert found is not None
+    return dict(found)
+
+
+def point_at_last_step(page: Page, chart: str) -> None:
+    area = box(plane(page, chart))
+    page.mouse.move(area["x"] + area["width"] - 3, area["y"] + area["height"] / 2)
+
+
+@pytest.mark.parametrize("organization", ORGANIZATIONS)
+def test_every_chart_is_drawn_and_asks_nobody_else(browser: Browser, cockpit: House, organization: str) -> None:
+    record(cockpit, organization, "drawn")
+    visit = Visit(browser, cockpit)
+    page = visit.open(organization)
+    charts = page.locator("figure[data-chart]")
+    expect(charts.locator("canvas")).to_have_count(charts.count())
+    assert charts.count() >= 3
+    assert visit.complaints == []
+    assert visit.foreign == []
+
+
+def test_the_pointer_shows_the_words_of_the_tables_row(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "pointed at")
+    page = Visit(browser, cockpit).open("swaggystacks", "window=1h&compare=none")
+    point_at_last_step(page, "latency")
+    tip = page.locator("[data-chart=latency] .tip")
+    expect(tip).to_be_visible()
+    said = tip.inner_text().split("\n")
+    row = page.locator("[data-chart=latency] tbody tr").last.locator("th, td").all_text_contents()
+    names = page.locator("[data-chart=latency] thead th").all_text_contents()
+    assert said[0] == row[0]
+    assert said[1:] == [word for pair in zip(names[1:], row[1:], strict=True) for word in pair]
+    others = page.locator("figure:not([data-chart=latency]) .tip")
+    assert all(each.is_hidden() for each in others.all()), "other charts show the crosshair, not a second box"
+
+
+def test_arrow_keys_read_a_chart_step_by_step(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "read by keys")
+    page = Visit(browser, cockpit).open("swaggystacks")
+    plane(page, "request-rate").focus()
+    page.keyboard.press("End")
+    rows = page.locator("[data-chart=request-rate] tbody th").all_text_contents()
+    tip = page.locator("[data-chart=request-rate] .tip b").first
+    expect(tip).to_have_text(rows[-1])
+    page.keyboard.press("ArrowLeft")
+    expect(tip).to_have_text(rows[-2])
+    page.keyboard.press("Home")
+    expect(tip).to_have_text(rows[0])
+
+
+def test_dragging_opens_that_stretch_of_time_and_back_leaves_it(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "found by dragging")
+    page = Visit(browser, cockpit).open("swaggystacks", "window=6h&compare=week")
+    area = box(plane(page, "request-rate"))
+    page.mouse.move(area["x"] + area["width"] * 0.5, area["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] - 1, area["y"] + 30, steps=6)
+    page.mouse.up()
+    page.wait_for_url(re.compile("from="))
+    query = parse_qs(urlsplit(page.url).query)
+    assert set(query) == {"from", "to", "compare"}
+    assert query["compare"] == ["week"]
+    expect(page.locator("main")).to_contain_text("found by dragging")
+    page.go_back()
+    expect(page.get_by_label("Window").locator("[aria-current]")).to_have_text("6h")
+
+
+def test_a_refresh_moves_nothing_but_the_numbers(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "before the refresh")
+    page = Visit(browser, cockpit).open("swaggystacks")
+    page.get_by_role("button", name="Log scale").click()
+    page.locator("[data-chart=tokens] details > summary").click()
+    page.evaluate("document.querySelectorAll('canvas').forEach((canvas, at) => { canvas.mine = at; })")
+    places = "[...document.querySelectorAll('.panel')].slice(0, 5).map((each) => each.getBoundingClientRect().top)"
+    page.evaluate("scrollTo(0, 0)")
+    before = page.evaluate(places)
+    record(cockpit, "swaggystacks", "after the refresh")
+    expect(page.locator("#panel-models")).to_contain_text("after the refresh")
+    canvases = page.evaluate("[...document.querySelectorAll('canvas')].map((canvas) => canvas.mine)")
+    assert canvases == list(range(len(canvases)))
+    assert len(canvases) >= 4
+    assert page.evaluate(places) == before
+    assert page.get_by_role("button", name="Log scale").get_attribute("aria-pressed") == "true"
+    assert page.locator("[data-chart=tokens] details").get_attribute("open") is not None
+
+
+def test_a_crosshair_stays_while_numbers_move(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "held under the pointer")
+    page = Visit(browser, cockpit).open("swaggystacks")
+    point_at_last_step(page, "request-rate")
+    expect(page.locator("[data-chart=request-rate] .tip")).to_be_visible()
+    record(cockpit, "swaggystacks", "while it was held")
+    expect(page.locator("#panel-models")).to_contain_text("while it was held")
+    expect(page.locator("[data-chart=request-rate] .tip")).to_be_visible()
