@@ -8,7 +8,6 @@ import structlog
 from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.urls import reverse
-from msgspec import structs
 
 from cockpit import health
 from cockpit.dashboard import words
@@ -26,7 +25,6 @@ DAY = timedelta(hours=24)
 _TRAIL = 8  # rows of the audit trail, of the last week
 _STATES: dict[str, Tone] = {"ok": "good", "degraded": "warn", "down": "bad"}
 _NAMES = {"role": "database role"}
-_DRAWN = frozenset({"state", "latency_ms", "error"})
 _INFERENCES, _KEYS, _AUDIT = (
     "admin:monitoring_inference_changelist", "admin:organizations_apikey_changelist",
     "admin:organizations_auditevent_changelist",
@@ -55,14 +53,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the cockpit, as its check found it just now; `facts` is whatever else the check tells."""
+    """One part of the cockpit, as its check found it just now."""
 
     name: str
     state: str
     tone: Tone
     latency: str | None
     error: str | None
-    facts: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +132,8 @@ def _parts() -> list[Part]:
 
 
 def part_of(name: str, told: health.Part) -> Part:
-    """A part in words; what its check tells beyond state, latency and error stands under it."""
-    more = {key: value for key, value in structs.asdict(told).items() if key not in _DRAWN and value is not None}
-    facts = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in more.items())
     tone = _STATES.get(told.state, "plain")
-    return Part(_NAMES.get(name, name), told.state, tone, words.duration(told.latency_ms), told.error, facts)
+    return Part(_NAMES.get(name, name), told.state, tone, words.duration(told.latency_ms), told.error)
 
 
 def _keys(reader: Reader, now: datetime) -> dict[str, Keys]:
@@ -180,7 +174,8 @@ def _figures(
     found = [*([_wellness(parts)] if parts else []), *_calls(groups)]
     tone: Tone = "warn" if refused else "plain"
     href = _listed(_AUDIT, action="sign_in_refused", since="24h")
-    found.append(Figure("Refused sign-ins", words.count(refused), "in 24 hours", href, tone))
+    whose = "in 24 hours" if reader.administrator else "of your people, in 24 hours"
+    found.append(Figure("Refused sign-ins", words.count(refused), whose, href, tone))
     if reader.owned:
         expiring, unused = (sum(getattr(one, name) for one in keys.values()) for name in ("expiring", "unused"))
         tone = "warn" if expiring else "plain"

@@ -251,7 +251,10 @@ def test_every_chart_has_a_table_and_words() -> None:
 def test_pickers_are_the_present_address_with_one_thing_changed() -> None:
     query = QueryDict("window=7d&compare=week&source=live&panel=latency")
     built = pickers.build(
-        query, windows.parse(QueryDict("window=7d&compare=week&source=live"), NOW), {"live": 3, "demo": 1}
+        query,
+        windows.parse(QueryDict("window=7d&compare=week&source=live"), NOW),
+        {"live": 3, "demo": 1},
+        ZoneInfo("UTC"),
     )
     assert [choice.label for choice in built.window if choice.chosen] == ["7d"]
     assert built.window[0].query == "compare=week&source=live&window=15m"
@@ -261,7 +264,7 @@ def test_pickers_are_the_present_address_with_one_thing_changed() -> None:
 
 def test_a_named_window_takes_the_place_of_ends() -> None:
     query = QueryDict("from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z")
-    built = pickers.build(query, windows.parse(query, NOW), {"live": 3})
+    built = pickers.build(query, windows.parse(query, NOW), {"live": 3}, ZoneInfo("UTC"))
     assert not any(choice.chosen for choice in built.window)
     assert built.window[0].query == "window=15m"
     assert "from=" in built.compare[0].query

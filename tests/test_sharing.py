@@ -62,6 +62,36 @@ def test_without_the_broker_nothing_is_shared(news: dict[str, int | None]) -> No
     assert [sharing.shared("a", "x", NOON, make) for _ in range(3)] == [1, 2, 3]
 
 
+def test_without_the_broker_those_who_wait_share_what_is_begun_after_they_came(news: dict[str, int | None]) -> None:
+    news["a"] = None
+    make = Counter()
+    with ThreadPoolExecutor(50) as callers:
+        answers = list(callers.map(lambda _: sharing.shared("a", "x", NOON, make), range(50)))
+    assert len(answers) == 50
+    assert make.made <= 10
+
+
+def test_who_waited_for_a_failure_fails_with_it(news: dict[str, int | None]) -> None:
+    tries = []
+
+    def fail() -> int:
+        tries.append(1)
+        time.sleep(0.2)
+        raise ValueError("no")
+
+    def ask(_: int) -> str:
+        try:
+            return str(sharing.shared("a", "x", NOON, fail))
+        except ValueError as error:
+            return str(error)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as callers:
+        assert list(callers.map(ask, range(20))) == ["no"] * 20
+    assert time.monotonic() - began < 2, "they fail together, not one after the other"
+    assert len(tries) <= 3
+
+
 def test_a_failure_is_not_kept(news: dict[str, int | None]) -> None:
     def fail() -> int:
         raise ValueError("no")

@@ -34,9 +34,9 @@ class DashboardView(APIView):
         now = timezone.now().replace(microsecond=0)
         view = windows.parse(request.query_params, now)
         slug = access.choose(request.query_params.get("organization"), self.needs)
+        organization = Organization.objects.get(pk=slug)  # here: who makes the answer then has its connection already
 
         def make() -> tuple[str, bytes]:
-            organization = Organization.objects.get(pk=slug)
             return _render(integration.answer(access.scope(self.needs), organization, view, now))
 
         tag, body = shared(slug, ("dashboard", view), now, make)

@@ -1,5 +1,7 @@
 """GET /api/monitoring/panels: the panels drawn as HTML, for pages that stay open and pages that embed them."""
 
+from zoneinfo import ZoneInfo
+
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -32,7 +34,11 @@ class PanelsView(APIView):
         if unknown := set(only) - panels.names(organization.audience):
             raise BadParameters.of("panel", f"there is no panel {min(unknown)[:60]!r} on this page")
         now = timezone.now().replace(microsecond=0)
-        view, host, scope = windows.parse(query, now), rendering.host_of(request._request), access.scope(self.needs)
+        view, host, scope = (
+            windows.parse(query, now, ZoneInfo(organization.timezone)),
+            rendering.host_of(request._request),
+            access.scope(self.needs),
+        )
 
         def make() -> tuple[str, str]:
             sight = rendering.look(host, view, scope, organization, now)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 
@@ -24,9 +26,13 @@ class Pickers:
     window: tuple[Choice, ...]
     compare: tuple[Choice, ...]
     source: tuple[Choice, ...]  # empty where there is only one to choose
+    ends: tuple[str, str]  # of the present view, as local minutes
+    named: str  # the same for people, "" for one of the windows
+    kept: tuple[tuple[str, str], ...]  # what goes with other ends
 
 
-def build(query: QueryDict, view: windows.View, sources: Mapping[str, int]) -> Pickers:
+def build(query: QueryDict, view: windows.View, sources: Mapping[str, int], zone: ZoneInfo) -> Pickers:
+    start, end = view.start.astimezone(zone), view.end.astimezone(zone)
     present = [source for source in SOURCES if sources.get(source) or view.source == source]
     filtered = len(present) > 1 or view.source is not None
     return Pickers(
@@ -43,7 +49,15 @@ def build(query: QueryDict, view: windows.View, sources: Mapping[str, int]) -> P
         )
         if filtered
         else (),
+        (f"{start:%Y-%m-%dT%H:%M}", f"{end:%Y-%m-%dT%H:%M}"),
+        "" if view.window else _between(start, end),
+        tuple((name, str(query[name])) for name in ("compare", "source") if name in query),
     )
+
+
+def _between(start: datetime, end: datetime) -> str:
+    until = f"{end:%H:%M}" if start.date() == end.date() else f"{end.day} {end:%b} {end:%H:%M}"
+    return f"{start.day} {start:%b} {start:%H:%M} to {until}"
 
 
 def _with(query: QueryDict, **changed: str | None) -> str:

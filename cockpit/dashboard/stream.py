@@ -5,6 +5,7 @@ import queue
 import random
 import signal
 import socket
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT = 15.0  # seconds
 _WATCH = 0.7  # seconds between two looks at who may still listen: a revocation ends a stream within one
+_UNSEEN = 30.0  # seconds without such a look, after which nobody may listen
+_GAP_EVERY = 5.0  # seconds between two hints that nothing can be known: each makes all open pages look
 MOST_A_PROCESS, MOST_AN_ORGANIZATION, MOST_A_CALLER = 200, 100, 20
 _BYE = -1  # in a queue: the stream ends
 _GAP = 0  # in a queue: hints may have been missed, or cannot be had
@@ -73,6 +76,7 @@ class Hub:
         self._streams: set[Stream] = set()
         self._listener: pubsub.Listener | None = None
         self._over = Event()
+        self._told_gap = 0.0
 
     def open(self, organization: str, caller: Caller) -> Stream:
         """Let a stream in.
@@ -90,7 +94,7 @@ class Hub:
             stream = Stream(organization, caller)
             self._streams.add(stream)
             if self._listener is None:
-                self._listener = pubsub.Listener(self._heard, self._lost, self._lost)
+                self._listener = pubsub.Listener(self._heard, self._lost, self._back)
                 self._listener.start()
                 Thread(target=self._watch, name="stream-watch", daemon=True).start()
         return stream
@@ -107,8 +111,13 @@ class Hub:
     def _heard(self, organization: str, number: int) -> None:
         self._tell(number, organization)
 
-    def _lost(self) -> None:
+    def _back(self) -> None:
         self._tell(_GAP)
+
+    def _lost(self) -> None:
+        if time.monotonic() - self._told_gap >= _GAP_EVERY:
+            self._told_gap = time.monotonic()
+            self._tell(_GAP)
 
     def _tell(self, number: int, organization: str | None = None) -> None:
         with self._lock:
@@ -117,16 +126,21 @@ class Hub:
             stream.news.put(number)
 
     def _watch(self) -> None:
+        good = time.monotonic()
         while not self._over.wait(_WATCH):
             with self._lock:
                 streams = list(self._streams)
             if not streams:
+                good = time.monotonic()
                 continue
             try:
                 for stream in refused(streams):
                     stream.news.put(_BYE)
+                good = time.monotonic()
             except Exception as error:  # whatever it is, the next look must come
                 log.warning("streams are not re-authorised", reason=type(error).__name__)
+                if time.monotonic() - good > _UNSEEN:
+                    self._tell(_BYE)
             finally:
                 connection.close()
 

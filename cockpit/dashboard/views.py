@@ -1,6 +1,7 @@
 """The pages: a person's organization in its theme."""
 
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import structlog
 from django.contrib.auth.decorators import login_required
@@ -49,7 +50,7 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
         return render(request, "404.html", status=404)
     now = timezone.now().replace(microsecond=0)
     try:
-        view = windows.parse(request.GET, now)
+        view = windows.parse(request.GET, now, ZoneInfo(chosen.timezone))
     except BadParameters as error:
         return render(request, "400.html", {"detail": str(error)}, status=400)
     sight = rendering.look(rendering.host_of(request), view, access.scope(KeyScope.DASHBOARD_READ), chosen, now)
@@ -61,7 +62,7 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
         "theme": themes.find(chosen.theme),
         "audience": chosen.audience,
         "period": sight.last,
-        "pickers": pickers.build(request.GET, view, sight.answer.sources),
+        "pickers": pickers.build(request.GET, view, sight.answer.sources, sight.zone),
         "provenance": sight.provenance,
         "refresh_url": f"{reverse('panels')}?{query.urlencode()}",
         "refresh_seconds": REFRESH_SECONDS,

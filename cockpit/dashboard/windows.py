@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
@@ -51,12 +52,19 @@ class View:
 
 
 def step_for(length: timedelta) -> int:
-    """The smallest step that draws `length` in at most 120 points, in seconds; a day for anything longer."""
-    return next((step for step in _STEPS if length.total_seconds() / step <= _POINTS), _STEPS[-1])
+    """The smallest step that draws `length` in at most 120 points, in seconds; a day for anything longer.
+
+    One that divides `length` is taken before a smaller one that does not, if it leaves half as many points: then the
+    steps of a window and of the one before it lie at the same places.
+    """
+    seconds = length.total_seconds()
+    fitting = [step for step in _STEPS if seconds / step <= _POINTS]
+    even = [step for step in fitting if seconds % step == 0 and seconds / step >= _POINTS / 4]
+    return (even or fitting or [_STEPS[-1]])[0]
 
 
-def parse(query: QueryDict, now: datetime) -> View:
-    """The view that a query asks for; the running minute is part of it.
+def parse(query: QueryDict, now: datetime, zone: ZoneInfo | None = None) -> View:
+    """The view that a query asks for; the running minute is part of it. Times that name no zone are of `zone`.
 
     Raises:
         BadParameters: naming each parameter that is unknown, repeated or malformed.
@@ -70,7 +78,7 @@ def parse(query: QueryDict, now: datetime) -> View:
         raise BadParameters.of("window", "goes without from and to")
     window = "" if ends else named.get("window", DEFAULT)
     if ends:
-        start, end = _ends(named, now)
+        start, end = _ends(named, now, zone)
     else:
         end = floor(now, MINUTE) + MINUTE
         start = end - _LENGTHS[window]
@@ -84,11 +92,11 @@ def parse(query: QueryDict, now: datetime) -> View:
     )
 
 
-def _ends(named: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
+def _ends(named: Mapping[str, str], now: datetime, zone: ZoneInfo | None) -> tuple[datetime, datetime]:
     if "from" not in named:
         raise BadParameters.of("from", "is required beside to")
-    start = floor(_moment("from", named["from"]), MINUTE)
-    end = floor(_moment("to", named["to"]), MINUTE) if "to" in named else floor(now, MINUTE) + MINUTE
+    start = floor(_moment("from", named["from"], zone), MINUTE)
+    end = floor(_moment("to", named["to"], zone), MINUTE) if "to" in named else floor(now, MINUTE) + MINUTE
     if start >= end:
         raise BadParameters.of("from", "must lie at least a minute before to")
     if end - start > _LONGEST:
@@ -96,11 +104,13 @@ def _ends(named: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
     return start, end
 
 
-def _moment(name: str, text: str) -> datetime:
+def _moment(name: str, text: str, zone: ZoneInfo | None) -> datetime:
     try:
         moment = parse_datetime(text.replace(" ", "+"))  # a + in a query that was not escaped arrives as a space
     except ValueError:
         moment = None
+    if moment is not None and moment.tzinfo is None and zone is not None:
+        moment = moment.replace(tzinfo=zone)
     if moment is None or moment.tzinfo is None or not 2000 <= moment.year <= 2100:
         raise BadParameters.of(name, "must be an RFC 3339 time with its zone, from 2000 to 2100: 2026-01-31T09:00:00Z")
     return moment

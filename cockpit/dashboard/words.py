@@ -74,8 +74,9 @@ def money(amount: Decimal | None, currency: str) -> str | None:
 
 
 def unit_money(amount: Decimal | None, currency: str) -> str | None:
-    """The price of one thing, which is often a small part of a cent: $0.00042."""
-    if amount is None or not amount or abs(amount) >= 1:
+    """The price of one thing, which is often a small part of a cent: $0.00042; ¥1.49 where there are no cents."""
+    whole = 1 if _PLACES.get(currency, 2) else 1_000
+    if amount is None or not amount or abs(amount) >= whole:
         return money(amount, currency)
     return _tiny(amount, currency, digits=3)
 

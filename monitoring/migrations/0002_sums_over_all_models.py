@@ -36,7 +36,9 @@ def fill(apps: Any, schema_editor: Any) -> None:
     added = (*_COUNTS, "cost", "revenue", *_BINS)
     database = schema_editor.connection
     with Scope.system("sum what was folded").enter(using=database.alias), database.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        # The folder's own lock, until this is committed: what it folds meanwhile would be in no sum.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('monitoring.fold', 7))")
         for grain in _GRAINS:
             cursor.execute(
                 f"INSERT INTO monitoring_sum_{grain} ({_KEY}, {', '.join(added)}) "
@@ -48,6 +50,8 @@ def fill(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [("monitoring", "0001_inferences_and_rollups")]
     operations = [
-        migrations.RunSQL("".join(map(_table, _GRAINS)), migrations.RunSQL.noop),
+        migrations.RunSQL(
+            "".join(map(_table, _GRAINS)), "".join(f"DROP TABLE monitoring_sum_{grain};" for grain in _GRAINS)
+        ),
         migrations.RunPython(fill, migrations.RunPython.noop),
     ]

@@ -124,12 +124,13 @@ export class Charts {
     button.type = "button";
     button.textContent = "Log scale";
     button.setAttribute("aria-pressed", String(kept.log));
+    button.setAttribute("aria-label", `Log scale of ${kept.figure.querySelector("summary")?.textContent ?? "the chart"}`.replace(" as a table", ""));
     button.addEventListener("click", () => {
       kept.log = !kept.log;
       button.setAttribute("aria-pressed", String(kept.log));
       kept.drawn.setData(columns(kept));
     });
-    kept.figure.append(button);
+    (kept.figure.closest(".panel")?.querySelector(".panel-head") ?? kept.figure).append(button);
   }
 
   /**
@@ -201,13 +202,15 @@ export class Charts {
    */
   #listen(kept, drawn, label) {
     const over = drawn.over;
-    over.append(kept.tip);
+    drawn.over.after(kept.tip); // not in it: what is inside an element that is read as one is not said
     over.tabIndex = 0;
-    over.setAttribute("role", "img");
+    over.setAttribute("role", "application"); // so that arrow keys reach it
     over.setAttribute("aria-label", label);
     over.addEventListener("mouseenter", () => over.classList.add("pointed"));
     over.addEventListener("mouseleave", () => over.classList.remove("pointed"));
-    over.addEventListener("blur", () => drawn.setCursor({ left: -10, top: -10 }));
+    over.addEventListener("focus", () => point(kept, drawn));
+    // A refresh takes the canvas out and puts it back, focus and all: only who stays away has left.
+    over.addEventListener("blur", () => queueMicrotask(() => over.matches(":focus") || drawn.setCursor({ left: -10, top: -10 })));
     over.addEventListener("keydown", (event) => {
       const last = kept.plot.x.length - 1;
       const now = drawn.cursor.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
@@ -230,7 +233,7 @@ export class Charts {
     const first = x[0] ?? 0;
     const [from, to] = [drawn.posToVal(left, "x"), drawn.posToVal(left + width, "x")];
     drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    const start = first + Math.floor((from - first) / step) * step;
+    const start = first + Math.max(0, Math.floor((from - first) / step)) * step;
     const end = first + Math.ceil((to - first) / step) * step;
     this.onZoom(new Date(start * 1000), new Date(end * 1000));
   }
@@ -374,7 +377,8 @@ function point(kept, drawn) {
   tip.replaceChildren(when, ...lines);
   const place = drawn.valToPos(middle(plot, at), "x");
   const left = place < over.clientWidth / 2 ? place + 14 : place - tip.offsetWidth - 14;
-  tip.style.transform = `translate(${Math.max(-40, Math.min(left, over.clientWidth - tip.offsetWidth))}px, 4px)`;
+  const x = over.offsetLeft + Math.max(-40, Math.min(left, over.clientWidth - tip.offsetWidth));
+  tip.style.transform = `translate(${x}px, ${over.offsetTop + 4}px)`;
 }
 
 /** @param {Element} figure */

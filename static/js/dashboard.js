@@ -2,7 +2,7 @@
 // that stretch of time.
 
 import { showPanels } from "./panels.js";
-import { clock, SAID } from "./words.js";
+import { clock, show } from "./words.js";
 
 const main = /** @type {HTMLElement | null} */ (document.querySelector("main[data-refresh-url]"));
 if (main) start(main);
@@ -16,7 +16,10 @@ function start(page) {
     streamUrl,
     interval: Number(refreshSeconds) * 1000,
     onState: say,
-    onFresh: age,
+    onFresh(moment, fresh) {
+      if (fresh) label(fresh.dataset.source ?? "");
+      age(moment);
+    },
     onZoom(from, to) {
       const query = new URLSearchParams(location.search);
       query.delete("window");
@@ -35,10 +38,7 @@ function start(page) {
 
   /** @param {string} state */
   function say(state) {
-    page.dataset.state = state;
-    const line = page.querySelector("[data-as-of-state]");
-    const text = SAID[state] ?? "";
-    if (line && line.textContent !== text) line.textContent = text;
+    show(page, state);
     if (state === "signed-out") {
       tell("Your session has ended; the figures below no longer move. ", "Sign in again", `${loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`);
     } else if (state === "gone") {
@@ -58,6 +58,19 @@ function start(page) {
     link.textContent = label;
     notice.replaceChildren(words, link);
     notice.hidden = false;
+  }
+
+  /**
+   * What else than live data is in the figures, beside the page's period.
+   * @param {string} source
+   */
+  function label(source) {
+    const period = page.querySelector(".page-period");
+    const badge = period?.querySelector(".badge--source") ?? document.createElement("span");
+    badge.className = "badge badge--source";
+    badge.textContent = source;
+    if (source) period?.append(badge);
+    else badge.remove();
   }
 
   /** @param {string} moment */

@@ -6,7 +6,7 @@
 
 import { showPanels } from "./panels.js";
 import { tokenFrom, withToken } from "./tokens.js";
-import { clock, SAID } from "./words.js";
+import { clock, show } from "./words.js";
 
 const HERE = new URL("../..", import.meta.url); // the address that static/ stands under
 const SHEETS = ["css/themes", "css/base", "css/panels", "vendor/uplot/uPlot.min", "css/charts", "css/embed"];
@@ -16,6 +16,7 @@ const TOLD = {
   "signed-out": "This dashboard's access has ended; the figures no longer move.",
   gone: "This dashboard cannot be read with the access it was given.",
 };
+const NOT_YET = "The dashboard does not answer yet; trying on.";
 
 class MonitoringDashboard extends HTMLElement {
   static observedAttributes = WATCHED;
@@ -41,9 +42,9 @@ class MonitoringDashboard extends HTMLElement {
     if (this.isConnected) this.#soon();
   }
 
-  /** Looks at once; resolves when it has. */
-  async refresh() {
-    await this.#live?.refresh();
+  /** Looks at once. */
+  refresh() {
+    this.#live?.refresh();
   }
 
   // Attributes often change several at a time: they are one new start.
@@ -56,13 +57,17 @@ class MonitoringDashboard extends HTMLElement {
     });
   }
 
+  // The new tree stands beside the old one, unseen, until it has something to show: nothing jumps in between.
   #start() {
     this.#live?.stop();
     const root = /** @type {ShadowRoot} */ (this.shadowRoot);
     const base = new URL(this.getAttribute("base-url") || HERE, location.href);
-    const frame = skeleton(this.getAttribute("mode"));
-    root.replaceChildren(...SHEETS.map((name) => sheet(name)), frame);
+    if (!root.querySelector("link")) root.append(...SHEETS.map((name) => sheet(name)));
     fonts();
+    const frame = skeleton(this.getAttribute("mode"));
+    root.querySelector(".embed[hidden]")?.remove();
+    frame.hidden = root.querySelector(".embed") !== null;
+    root.append(frame);
     const at = (/** @type {string} */ path) => new URL(path, base).href;
     const tokenUrl = this.getAttribute("token-url");
     this.#live = showPanels(part(frame, "#panels"), {
@@ -86,6 +91,19 @@ class MonitoringDashboard extends HTMLElement {
     this.#live.refresh();
   }
 
+  /**
+   * Puts a tree in the place of the one before it.
+   * @param {HTMLElement} frame
+   */
+  #reveal(frame) {
+    if (!frame.hidden) return;
+    const root = /** @type {ShadowRoot} */ (this.shadowRoot);
+    const held = root.activeElement !== null;
+    for (const old of root.querySelectorAll(".embed")) if (old !== frame) old.remove();
+    frame.hidden = false;
+    if (held) part(frame, "h2").focus({ preventScroll: true });
+  }
+
   #query() {
     const query = new URLSearchParams({ organization: this.getAttribute("organization") ?? "" });
     const zoom = this.#zooms.at(-1);
@@ -102,12 +120,13 @@ class MonitoringDashboard extends HTMLElement {
    * @param {string} state
    */
   #say(frame, state) {
-    frame.dataset.state = state;
-    part(frame, "[data-as-of-state]").textContent = SAID[state] ?? "";
+    show(frame, state);
+    const empty = frame.dataset.theme === undefined;
+    const told = TOLD[/** @type {keyof typeof TOLD} */ (state)] ?? (empty && state === "reconnecting" ? NOT_YET : "");
     const notice = part(frame, ".notice");
-    const told = TOLD[/** @type {keyof typeof TOLD} */ (state)];
     notice.hidden = !told;
-    notice.textContent = told ?? "";
+    notice.textContent = told;
+    if (told) this.#reveal(frame);
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
   }
 
@@ -120,14 +139,14 @@ class MonitoringDashboard extends HTMLElement {
     if (fresh) {
       const { theme = "", audience = "", name = "", period = "", source = "", zone = "UTC" } = fresh.dataset;
       Object.assign(frame.dataset, { theme, audience, zone });
-      part(frame, "h1").textContent = name;
+      part(frame, "h2").textContent = name;
       part(frame, ".page-period").textContent = source ? `${period} · ${source}` : period;
-      frame.hidden = false;
+      this.#reveal(frame);
     }
     if (!asOf) return;
     const time = /** @type {HTMLTimeElement} */ (part(frame, "time"));
     time.dateTime = asOf;
-    time.textContent = clock(asOf, frame.dataset.zone ?? "UTC");
+    time.textContent = clock(asOf, frame.dataset.zone ?? "UTC", true);
   }
 }
 
@@ -161,10 +180,11 @@ function fonts() {
 function skeleton(mode) {
   const template = document.createElement("template");
   template.innerHTML = `
-    <div class="embed page" hidden>
+    <div class="embed page">
+      <p class="unseen" role="status" data-said></p>
       <div class="page-head">
-        <div class="page-title"><h1></h1><p class="page-period"></p></div>
-        <p class="as-of" aria-live="polite"><svg class="pulse" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="4"/></svg><span data-as-of-state></span><span aria-live="off">as of <time></time></span></p>
+        <div class="page-title"><h2 tabindex="-1"></h2><p class="page-period"></p></div>
+        <p class="as-of"><svg class="pulse" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="4"/></svg><span data-as-of-state></span><span>as of <time></time></span></p>
       </div>
       <button type="button" class="button zoomed" hidden>Back from this stretch of time</button>
       <div class="notice" hidden></div>

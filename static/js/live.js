@@ -70,6 +70,7 @@ export function keepFresh({
 
   const stream = streamUrl && realTime ? new Stream(streamUrl, ask, {
     changed() {
+      stale ||= connected && !stream?.connected; // whether all is well is known by asking, and now
       schedule();
       say(state);
     },
@@ -124,8 +125,9 @@ export function keepFresh({
     const asked = [429, 503].includes(status) ? (Number(problem.retryAfter) || 0) * 1000 : 0;
     backOff = Math.max(growing(FIRST_WAIT, failures - 1), Math.min(LONGEST_WAIT, asked * (1 + Math.random() / 4)));
     schedule();
-    // One missed load is not worth a word; what is shown stays, with the time it is of.
-    say(failures > 1 || state !== "live" ? "reconnecting" : state, problem);
+    // One missed load is not worth a word while the stream stands; what is shown stays, with the time it is of.
+    const lost = failures > 1 || state !== "live" || (stream !== null && !stream.connected);
+    say(lost ? "reconnecting" : state, problem);
   }
 
   /**

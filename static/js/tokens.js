@@ -58,7 +58,8 @@ export function withToken(token) {
  */
 export function tokenFrom(url) {
   return async () => {
-    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    const signal = AbortSignal.timeout(10_000); // all who wait for a token wait for this one
+    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store", signal });
     if (!response.ok) throw new Refused(response);
     return response.json();
   };
