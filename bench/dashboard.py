@@ -49,8 +49,10 @@ _WINDOWS = ("15m", "1h", "24h", "7d", "30d", "90d")
 _COMPARISONS = ("previous", "none")
 _EXPECTED_30D_MS = 50
 _PROVIDERS = ("vllm", "openai", "anthropic", "mistral")
-_TABLES = ("inference", "rollup_minute", "rollup_hour", "rollup_day", "sum_minute", "sum_hour", "sum_day", "rollup_delta",
-           "seen_name", "idempotency_key")  # fmt: skip
+_TABLES = (
+    "inference", "rollup_minute", "rollup_hour", "rollup_day", "sum_minute", "sum_hour", "sum_day", "rollup_delta",
+    "seen_name", "idempotency_key",
+)  # fmt: skip
 
 View = tuple[str, str]  # window, compare
 

@@ -141,7 +141,7 @@ stream = extend_schema(
     tags=_TAGS,
     description=(
         "Server-sent events of one organization, until you leave, your right to read ends, or the process stops:\n\n"
-        "* `stale` names the panels of the page, any of which may have moved: `{panels: [...], asOf: \"...\"}`. Read them again. One comes "
+        "* `stale`: the page's panels may have moved: `{panels: [...], asOf: \"...\"}`. Read them again. One comes "
         "at once, unless `Last-Event-ID` says that you have seen the newest.\n"
         "* `bye`, with `{}`: the stream ends. Come back after `retry` milliseconds; a 401 then means what it says.\n"
         "* a comment every 15 seconds keeps the connection open.\n\n"

@@ -28,6 +28,7 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
  */
 
 const NARROW = 416; // pixels, as in charts.css
+const HALF_LETTER = 3.2; // pixels
 const LEAST_DRAG = 8; // pixels: less was a click
 
 export class Charts {
@@ -173,7 +174,10 @@ export class Charts {
           grid: { show: false },
           ticks: { show: false },
           splits: () => kept.plot.xTicks.map(([place]) => x()[0] + place * (x()[1] - x()[0])),
-          values: () => kept.plot.xTicks.map(([, text, minor]) => (minor && narrow() ? "" : text)),
+          values: ({ over }) => kept.plot.xTicks.map(([place, text, minor]) => {
+            const cut = (1 - place) * over.clientWidth < text.length * HALF_LETTER; // at the canvas' edge
+            return cut || (minor && narrow()) ? "" : text;
+          }),
         },
         {
           font,
