@@ -98,7 +98,7 @@ def test_one_token_serves_all_requests_of_a_page(browser: Browser, host: Host) -
     before = host.tokens
     page = Visit(browser, host.cockpit, anonymous=True).page
     page.goto(f"{host.origin}/swaggystacks")
-    expect(page.locator("monitoring-dashboard h2")).to_have_text("SwaggyStacks")
+    expect(page.locator("monitoring-dashboard .page-title h2")).to_have_text("SwaggyStacks")
     for number in range(3):
         record(host.cockpit, "swaggystacks", f"model {number}")
         expect(page.locator("monitoring-dashboard")).to_contain_text(f"model {number}")
@@ -157,7 +157,7 @@ def test_in_a_page_of_this_site_the_session_is_enough(browser: Browser, host: Ho
             document.querySelector("main").replaceChildren(element);
         }"""
     )
-    expect(page.locator("monitoring-dashboard h2")).to_have_text("SwaggyStacks")
+    expect(page.locator("monitoring-dashboard .page-title h2")).to_have_text("SwaggyStacks")
     assert visit.complaints == []
     assert visit.foreign == []
     assert json.dumps(page.evaluate("Object.keys(localStorage)")) == "[]"

@@ -194,7 +194,7 @@ test("a stream cut in the middle of an event is opened again, and half an event 
   tick(1_500);
   await until(() => live.connected);
   assert.equal(api.asked.stream[1].headers["last-event-id"], undefined);
-  assert.equal(seen.loads, 0);
+  assert.equal(seen.loads, 1, "a stream that ends is a reason to look whether all is well, and the only one here");
 });
 
 test("streams that are cut again and again never keep it from looking", async (t) => {
@@ -208,7 +208,7 @@ test("streams that are cut again and again never keep it from looking", async (t
     await quiet();
     tick(1_500);
   }
-  await until(() => seen.loads === 1);
+  await until(() => seen.loads >= 1);
 });
 
 test("a server that is not there is asked less and less often", async (t) => {
