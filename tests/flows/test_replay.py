@@ -150,6 +150,8 @@ def started(cockpit: House, path: Path, model: str, *more: str) -> "subprocess.P
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background of a shell has it ignore Ctrl-C, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
