@@ -1,6 +1,6 @@
 """Query parameters read strictly: none unknown, none twice, no control characters."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from django.http import QueryDict
 
@@ -28,14 +28,45 @@ def read(query: QueryDict, allowed: Collection[str]) -> dict[str, str]:
     errors = []
     for name, values in query.lists():
         if name not in allowed:
-            known = f"; known are {', '.join(sorted(allowed))}" if allowed else ""
-            errors.append(("unknown-parameter", name, f"is not a parameter of this address{known}"))
+            errors.append(_unknown(name, allowed))
         elif len(values) != 1:
             errors.append(("repeated-parameter", name, "must be given once"))
         elif problem := text_problem(values[0], 200):
             errors.append(("invalid", name, problem))
+    _refuse(errors)
+    return {name: str(query[name]) for name in query}
+
+
+def read_lists(query: QueryDict, allowed: Collection[str], *, most: int, longest: int) -> dict[str, list[str]]:
+    """The words of each parameter, by its name: it may be given several times, and several words between commas.
+
+    Raises:
+        BadParameters: for names not in `allowed`, more than `most` words of one name, empty words, words longer than
+            `longest` characters or with control characters.
+    """
+    errors = []
+    found: dict[str, list[str]] = {}
+    for name, values in query.lists():
+        words = [word for value in values for word in str(value).split(",", most + 1)]
+        problems = [text_problem(word, longest) if word else "must not hold an empty word" for word in words]
+        if name not in allowed:
+            errors.append(_unknown(name, allowed))
+        elif len(words) > most:
+            errors.append(("invalid", name, f"must hold at most {most} words"))
+        elif problem := next(filter(None, problems), None):
+            errors.append(("invalid", name, problem))
+        found[name] = words
+    _refuse(errors)
+    return found
+
+
+def _unknown(name: str, allowed: Collection[str]) -> tuple[str, str, str]:
+    known = f"; known are {', '.join(sorted(allowed))}" if allowed else ""
+    return "unknown-parameter", name, f"is not a parameter of this address{known}"
+
+
+def _refuse(errors: Sequence[tuple[str, str, str]]) -> None:
     if errors:
         raise BadParameters(
             [{"pointer": f"?{name[:100]}", "code": code, "message": told} for code, name, told in errors]
         )
-    return {name: str(query[name]) for name in query}

@@ -1,6 +1,9 @@
 """The heartbeat on one screen: what beats, how often, and how tasks behave when something dies."""
 
+import logging
 import os
+import signal
+import time
 from typing import Any
 
 from celery import Celery, signals
@@ -10,15 +13,18 @@ from cockpit.embedded.places import broker_url
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cockpit.settings")
 
 from django.conf import settings
+from django.utils.module_loading import import_string
+
+from monitoring import heartbeats
 
 app = Celery("cockpit")
-
+_GATHER = "monitoring.tasks.gather"
 
 _TRANSPORT = {
     "visibility_timeout": 300,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
-    "global_keyprefix": "cockpit:",
+    "global_keyprefix": settings.BROKER_PREFIX,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,  # beyond the worker's own blocking read of 1 s
     "max_retries": 3,
@@ -39,6 +45,11 @@ app.conf.update(
     beat_schedule={
         # Asked for every ten minutes, done once an hour: a failed hour is tried again soon.
         "keep-house": {"task": "monitoring.tasks.keep_house", "schedule": 600.0, "options": {"expires": 600.0}},
+        "gather": {
+            "task": _GATHER,
+            "schedule": float(settings.GATHER_INTERVAL),
+            "options": {"expires": float(settings.GATHER_INTERVAL)},
+        },
     },
 )
 app.autodiscover_tasks(["monitoring"])
@@ -46,4 +57,45 @@ app.autodiscover_tasks(["monitoring"])
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Settings have configured logging already; connected, Celery leaves it alone."""
+    """Settings have configured logging already; connected, Celery leaves it alone.
+
+    That a task was sent, came and went is told by its counters; a line of each would drown what people look for.
+    """
+    if settings.ENV.log_level != "debug":
+        for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@signals.worker_ready.connect
+def _stop_well(**_: Any) -> None:
+    """Ctrl-C ends the worker as SIGTERM does, with 0; by itself Celery would call that a failure."""
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+
+
+@signals.heartbeat_sent.connect
+def _worker_lives(**_: Any) -> None:
+    heartbeats.leave("worker")
+
+
+@signals.after_task_publish.connect(sender=_GATHER)
+def _beat_lives(**_: Any) -> None:
+    """Nobody but beat sends this task."""
+    heartbeats.leave("beat")
+
+
+@signals.before_task_publish.connect
+def _say_when(headers: dict[str, Any], **_: Any) -> None:
+    headers[heartbeats.SENT] = time.time()
+
+
+@signals.task_prerun.connect
+def _begin(task: Any, **_: Any) -> None:
+    task.request.began = time.monotonic()
+
+
+@signals.task_postrun.connect
+def _count(task: Any, state: str | None, **_: Any) -> None:
+    began = getattr(task.request, "began", None)
+    seconds = None if began is None else time.monotonic() - began
+    record_run = import_string("monitoring.runs.record_run")  # needs the apps, which Celery sets up later
+    record_run(task=str(task.name), state=str(state or "unknown"), seconds=seconds)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from psycopg import ProgrammingError, conninfo
 
-from bedrock import origins
+from bedrock import hosts, origins
 
 ROOT = Path(__file__).resolve().parent.parent
 Environment = Literal["development", "production"]
@@ -64,6 +64,8 @@ class Env:
     rate_limit_per_minute: int
     web_workers: int
     web_threads: int
+    host_name: str
+    gather_interval: int
 
     @property
     def production(self) -> bool:
@@ -261,6 +263,8 @@ def _services(reader: _Reader) -> dict[str, Any]:
         "statement_timeout": reader.integer("STATEMENT_TIMEOUT", 30, 1, 3600),
         "redis_url": reader.url("REDIS_URL", _redis_problem),
         "tracing_endpoint": tracing,
+        "host_name": hosts.host_name(reader.text("HOST_NAME")),
+        "gather_interval": reader.integer("GATHER_INTERVAL", 10, 5, 3600),
         "prometheus_port": reader.integer("PROMETHEUS_PORT", 9090, 1, 65535),
         "grafana_port": reader.integer("GRAFANA_PORT", 3000, 1, 65535),
     }

@@ -22,7 +22,7 @@ from bedrock.parameters import BadParameters
 from bedrock.problem import Fault, Problem
 from monitoring.errors import BadItems, KeyConflict, TooLarge
 from monitoring.store.base import OutOfScope, PartitionMissing
-from organizations import audit
+from organizations import audit, marks
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +62,11 @@ def problem(
     retry_after: int | None = None,
 ) -> HttpResponse:
     """A problem+json answer; `errors` holds {pointer, code, message} for each bad field."""
+    title = title or _TITLES.get(status, "Error")
+    marks.here().error = title
     body = Problem(
         type=_TYPE,
-        title=title or _TITLES.get(status, "Error"),
+        title=title,
         status=status,
         detail=detail[:500] or UNSET,
         request_id=audit.origin.get().request_id or UNSET,
@@ -122,6 +124,7 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponseBase | Resp
 def _answer(request: HttpRequest, status: int, detail: str = "") -> HttpResponse:
     if request.path.startswith("/api/"):
         return problem(status, detail)
+    marks.here().error = _TITLES.get(status, "Error")
     return render(request, f"{status}.html", {"detail": detail}, status=status)
 
 
@@ -140,6 +143,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    marks.here().refusal = "csrf"
     return _answer(request, 403, "The form was too old or came from elsewhere. Please reload the page and try again.")
 
 
@@ -150,7 +154,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return _answer(request, 400)
     response = _from_table(error) if error else None
     if response is None:
-        return _answer(request, 500)
+        answer = _answer(request, 500)
+        marks.here().error = type(error).__name__ if error else "Error"
+        return answer
     if request.path.startswith("/api/"):
         return response
     page = _answer(request, response.status_code if response.status_code in (400, 403, 404, 503) else 500)

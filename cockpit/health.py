@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from threading import Event, Lock
@@ -20,6 +20,8 @@ from msgspec import Meta, Struct
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from cockpit import signs
+from cockpit.signs import NotKnown, NotWell, Sign
 from organizations.access import Access
 from organizations.database_roles import role_faults
 
@@ -29,7 +31,7 @@ _DEADLINE = 2.0  # seconds for a whole answer: Postgres' own time-outs do not fi
 _LITTLE_DISK = 100 * 1024 * 1024
 
 
-State = Literal["ok", "degraded", "down"]
+State = Literal["ok", "degraded", "down", "unknown"]
 
 
 class Live(Struct, frozen=True):
@@ -42,19 +44,21 @@ class Part(Struct, rename="camel", frozen=True):
     """How one part is, told to callers with a key or a session."""
 
     state: State
-    latency_ms: Annotated[float, Meta(ge=0)]
-    error: str | None
+    latency_ms: Annotated[float | None, Meta(description="How long the look took; null for one part of another.")]
+    error: Annotated[str | None, Meta(description="What is wrong; null while nothing is.")]
+    age_seconds: Annotated[
+        float | None, Meta(description="Since it was last seen well; null for parts that are asked, or never were.")
+    ] = None
 
 
 class Health(Struct, frozen=True):
-    """`ok`, `degraded` (all is served, but something spare is away), or `down`; and each part."""
+    """`ok`, `degraded` (all is served, but something is away or stale), or `down`; and each part.
 
-    status: State
+    `unknown` is a part that nothing is known of yet; it changes no status.
+    """
+
+    status: Literal["ok", "degraded", "down"]
     parts: Annotated[Mapping[str, State | Part], Meta(description="By the name of the part.")]
-
-
-class NotWell(Exception):
-    """What is wrong with a part, in words."""
 
 
 def once(check: Callable[[], None]) -> Callable[[], None]:
@@ -107,21 +111,29 @@ def _cache() -> None:
 
 
 # Part, its check, and whether the cockpit is ready without it.
-_PARTS: tuple[tuple[str, Callable[[], None], bool], ...] = (
+Check = Callable[[], Sign | None]
+_PARTS: tuple[tuple[str, Check, bool], ...] = (
     ("database", _database, False),
     ("migrations", _migrations, False),
     ("role", _role, False),
     ("disk", _disk, False),
     ("cache", _cache, True),
+    ("broker", signs.broker, True),
+    ("workers", signs.workers, True),
+    ("beat", signs.beat, True),
+    ("fold", signs.fold, True),
+    ("retention", signs.retention, True),
+    ("probes", signs.probes, True),
 )
+_NAMES = tuple(name for name, _, _ in _PARTS)
 
 
 _pool = ThreadPoolExecutor(max_workers=len(_PARTS), thread_name_prefix="health")
-_asked: dict[str, Future[None]] = {}
+_asked: dict[str, Future[Sign | None]] = {}
 _asking = Lock()
 
 
-def _ask(name: str, check: Callable[[], None]) -> Future[None]:
+def _ask(name: str, check: Check) -> Future[Sign | None]:
     """A part's answer; while one is awaited nobody asks again, so a part that hangs holds one thread and no more."""
     with _asking:
         if name not in _asked or _asked[name].done():
@@ -129,44 +141,55 @@ def _ask(name: str, check: Callable[[], None]) -> Future[None]:
         return _asked[name]
 
 
-def _look(names: frozenset[str]) -> dict[str, Part]:
-    """Each part's state within the deadline, whatever hangs."""
+def _look(names: Collection[str]) -> dict[str, Part]:
+    """Each part's state within the deadline, whatever hangs; what a part is made of comes right behind it."""
     until = time.monotonic() + _DEADLINE
     asked = [(name, spare, time.monotonic(), _ask(name, check)) for name, check, spare in _PARTS if name in names]
-    found = {}
+    found: dict[str, Part] = {}
     for name, spare, began, future in asked:
-        error = _error(future, until)
-        state: State = "ok" if error is None else "degraded" if spare else "down"
-        found[name] = Part(state, round((time.monotonic() - began) * 1000, 1), error)
-        if error:
-            log.warning("part not well", part=name, reason=error)
+        bad: State = "degraded" if spare else "down"
+        state, sign = _answer(future, until, bad)
+        found[name] = Part(state, round((time.monotonic() - began) * 1000, 1), sign.error, _age(sign))
+        for each, one in sign.more.items():
+            found[each] = Part(bad if one.error else "ok", None, one.error, _age(one))
+        if state == bad:
+            log.warning("part not well", part=name, reason=sign.error)
     return found
 
 
-def _error(future: Future[None], until: float) -> str | None:
+def _answer(future: Future[Sign | None], until: float, bad: State) -> tuple[State, Sign]:
     try:
-        future.result(timeout=max(0.0, until - time.monotonic()))
+        return "ok", future.result(timeout=max(0.0, until - time.monotonic())) or Sign()
+    except NotKnown as problem:
+        return "unknown", problem.sign
     except NotWell as problem:
-        return str(problem)
+        return bad, problem.sign
     except Late:
-        return f"no answer within {_DEADLINE:.0f} s"
+        return bad, Sign(error=f"no answer within {_DEADLINE:.0f} s")
     except Exception as problem:
-        return type(problem).__name__  # its text may name hosts and users
-    return None
+        return bad, Sign(error=type(problem).__name__)  # its text may name hosts and users
 
 
-def _overall(parts: Mapping[str, Part]) -> State:
+def _age(sign: Sign) -> float | None:
+    return None if sign.age is None else round(sign.age, 1)
+
+
+def _overall(parts: Mapping[str, Part]) -> Literal["ok", "degraded", "down"]:
     states = {part.state for part in parts.values()}
     return "down" if "down" in states else "degraded" if "degraded" in states else "ok"
 
 
-def _told(overall: State, parts: Mapping[str, State | Part]) -> HttpResponse:
-    return JsonResponse(msgspec.to_builtins(Health(overall, parts)), status=503 if overall == "down" else 200)
+def _told(parts: Mapping[str, Part], *, in_words: bool) -> HttpResponse:
+    """Words tell of the parts by name alone: which hosts there are is nobody's business."""
+    overall = _overall(parts)
+    words: dict[str, State | Part] = {name: parts[name].state for name in _NAMES if name in parts}
+    told = words if in_words else parts
+    return JsonResponse(msgspec.to_builtins(Health(overall, told)), status=503 if overall == "down" else 200)
 
 
 def parts() -> dict[str, Part]:
     """Every part's state, latency and error, for who may see all of it."""
-    return _look(frozenset(name for name, _, _ in _PARTS))
+    return _look(_NAMES)
 
 
 def _described(
@@ -183,6 +206,7 @@ def _described(
 
 
 _WORDS: dict[str, Any] = {"database": "ok", "migrations": "ok", "role": "ok", "disk": "ok"}
+_SPARE = dict.fromkeys(("cache", "broker", "workers", "beat", "fold", "retention", "probes"), "ok")
 _DOWN: dict[str, Any] = {"status": "down", "parts": {**_WORDS, "database": "down"}}
 
 
@@ -208,9 +232,7 @@ class ReadyView(LiveView):
         {200: (Health, "Ready", {"status": "ok", "parts": _WORDS}), 503: (Health, "Not ready", _DOWN)},
     )
     def get(self, request: Request) -> HttpResponse:
-        parts = _look(frozenset({"database", "migrations", "role", "disk"}))
-        overall = _overall(parts)
-        return _told(overall, {name: part.state for name, part in parts.items()})
+        return _told(_look(("database", "migrations", "role", "disk")), in_words=True)
 
 
 def _is_ours(request: Request) -> bool:
@@ -230,14 +252,15 @@ class HealthView(APIView):
     @_described(
         "readHealth",
         "How is the cockpit?",
-        "Every part's state in a word; with a key or a session, its latency and what is wrong as well.",
+        "Every part's state in a word; with a key or a session its latency, its age and what is wrong as well, and "
+        "every probe of every host. A broker, worker, beat, folder or probe that is away or stale is `degraded`: "
+        "inferences are still taken and shown. Without the database, its schema and role, or room on the disk, it is "
+        "`down`. Answers within about two seconds, whatever hangs.",
         {
-            200: (Health, "Well enough to serve", {"status": "ok", "parts": {**_WORDS, "cache": "ok"}}),
-            503: (Health, "Down", {"status": "down", "parts": {**_DOWN["parts"], "cache": "ok"}}),
+            200: (Health, "Well enough to serve", {"status": "ok", "parts": {**_WORDS, **_SPARE}}),
+            503: (Health, "Down", {"status": "down", "parts": {**_DOWN["parts"], **_SPARE, "probes": "degraded"}}),
         },
     )
     def get(self, request: Request) -> HttpResponse:
-        parts = _look(frozenset(name for name, _, _ in _PARTS))
-        overall = _overall(parts)
-        detailed = parts["database"].state == "ok" and _is_ours(request)
-        return _told(overall, parts if detailed else {name: part.state for name, part in parts.items()})
+        found = parts()
+        return _told(found, in_words=found["database"].state != "ok" or not _is_ours(request))

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from cockpit import health
 from cockpit.dashboard import words
+from cockpit.dashboard.charts import mark
 from cockpit.dashboard.sight import provenance
 from monitoring.store import current_store
 from monitoring.store.base import Groups, Query, Summary
@@ -60,6 +61,7 @@ class Part:
     tone: Tone
     latency: str | None
     error: str | None
+    age: str | None  # since it was last seen well
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ def _parts() -> list[Part]:
 
 def part_of(name: str, told: health.Part) -> Part:
     tone = _STATES.get(told.state, "plain")
-    return Part(_NAMES.get(name, name), told.state, tone, words.duration(told.latency_ms), told.error)
+    age = words.duration(None if told.age_seconds is None else 1000 * max(1, round(told.age_seconds)))
+    latency = words.duration(told.latency_ms)
+    return Part(_NAMES.get(name, name), told.state, tone, latency, told.error, age and mark(age))
 
 
 def _keys(reader: Reader, now: datetime) -> dict[str, Keys]:
@@ -187,10 +191,12 @@ def _figures(
 
 
 def _wellness(parts: Sequence[Part]) -> Figure:
-    bad = [part.name for part in parts if part.tone != "good"]
+    whole = [part for part in parts if not part.name.startswith("probe ")]  # of those, "probes" tells
+    bad = [part.name for part in whole if part.tone in ("warn", "bad")]
     tone: Tone = "bad" if any(part.tone == "bad" for part in parts) else "warn" if bad else "good"
     value = "All well" if not bad else f"{len(bad)} not well"
-    return Figure("The cockpit", value, ", ".join(bad) or f"{len(parts)} parts checked", "#parts", tone)
+    unknown = [f"{part.name} not known yet" for part in whole if part.tone == "plain"]
+    return Figure("The cockpit", value, ", ".join([*bad, *unknown]) or f"{len(parts)} parts checked", "#parts", tone)
 
 
 def _calls(groups: Groups | None) -> list[Figure]:

@@ -1,5 +1,6 @@
 """What every request passes: an id and an access line, headers that keep browsers strict, and a person's scope."""
 
+import http.client
 import ipaddress
 import re
 import time
@@ -16,13 +17,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.cache import patch_vary_headers
 
 from bedrock import identifiers
-from organizations import access, audit
+from monitoring import traffic
+from organizations import access, audit, marks, networks
 from organizations.models import AuditEvent, User
 
 log = structlog.get_logger("cockpit.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_LARGEST = 64 * 2**20  # bytes
 _PAGE_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 # Strict everywhere: no inline script or style, nothing from other hosts, no frames.
 POLICY = (
@@ -87,6 +90,64 @@ class RequestContext:
             status=response.status_code,
             duration_ms=round((time.monotonic() - began) * 1000, 1),
         )
+
+
+class RequestMetrics:
+    """Counts every request by the name of its route; a stream counts when it opens, not by how long it is."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        mark = marks.Marks()
+        token = marks.current.set(mark)
+        began = time.perf_counter()
+        traffic.in_flight.begin()
+        try:
+            response = self.get_response(request)
+        finally:
+            traffic.in_flight.end()
+            marks.current.reset(token)
+        self._count(request, response, mark, time.perf_counter() - began)
+        return response
+
+    @staticmethod
+    def _count(request: HttpRequest, response: HttpResponse, mark: marks.Marks, seconds: float) -> None:
+        organization, route = mark.organization or "shared", route_of(request)
+        traffic.count_request(
+            organization=organization,
+            method=request.method or "",
+            route=route,
+            status=response.status_code,
+            seconds=seconds,
+            request_bytes=_size(request.META.get("CONTENT_LENGTH")),
+            response_bytes=_size(response.get("Content-Length")) if response.streaming else len(response.content),
+        )
+        home = mark.home or "shared"
+        if response.status_code >= 400:
+            traffic.count_error(organization, route, mark.error or http.client.responses.get(response.status_code, "?"))
+        if mark.refusal:
+            traffic.count_refusal(home, mark.refusal)
+        if mark.limited or response.status_code == 429:
+            traffic.count_limited(home, route)
+        if mark.key_prefix:
+            traffic.count_key_request(home, mark.key_prefix, route)
+        if mark.kind in ("key", "user"):  # a token is in the hands of all who look at a page
+            networks.note(organization if mark.organization else home, audit.origin.get())
+
+
+def route_of(request: HttpRequest) -> str:
+    """The name of the request's route: all of the admin is one, and so are all files, and all that leads nowhere."""
+    match = request.resolver_match
+    if match is None:
+        return "static" if request.path.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "unmatched"
+    return match.namespace or match.view_name or "unmatched"
+
+
+def _size(announced: str | None) -> int:
+    """A body's announced length; one beyond what any route takes was never read, and is none."""
+    size = int(announced) if announced and announced.isdecimal() and len(announced) < 12 else 0
+    return size if size <= _LARGEST else 0
 
 
 class SecurityHeaders:

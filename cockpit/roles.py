@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from bedrock.hosts import queue_of
 from cockpit.embedded.places import Places
 from cockpit.embedded.server import Server
 from cockpit.env import ROOT, Env
@@ -44,7 +45,8 @@ def python_roles(env: Env, places: Places) -> list[Role]:
     celery = (sys.executable, "-m", "celery", "--quiet", "-A", "cockpit")
     level = ("-l", env.log_level)
     # Threads: no pool of processes that could be left behind. One worker has nobody to gossip with.
-    worker = ("worker", "-P", "threads", "-c", "4", "--without-gossip", "--without-mingle", *level)
+    queues = ("-Q", f"celery,{queue_of(env.host_name)}")
+    worker = ("worker", "-P", "threads", "-c", "4", "--without-gossip", "--without-mingle", *queues, *level)
     beat = ("beat", "-s", str(places.beat_schedule), "--pidfile=", *level)
     with_owner = child_environment(env, places, owner=True)
     without_owner = child_environment(env, places, owner=False)
@@ -96,6 +98,7 @@ def child_environment(env: Env, places: Places, *, owner: bool) -> dict[str, str
         "COCKPIT_DATA_DIR": str(env.data_dir),
         "LOG_FORMAT": _log_format(env),
         "PORT": str(env.port),
+        "HOST_NAME": env.host_name,  # the worker's queue is named so; its own reading of it must be the same
         "PYTHONUNBUFFERED": "1",
     }
 

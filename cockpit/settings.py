@@ -43,6 +43,7 @@ if _OWNER_URL:  # absent from web, which never needs it
     DATABASES["owner"] = _database(_OWNER_URL)
 
 REDIS_URL = ENV.redis_url or _PLACES.redis_url
+BROKER_PREFIX = "cockpit:"  # of everything that the broker keeps there
 _NO_WAITING = {"socket_connect_timeout": 1, "socket_timeout": 1}
 CACHES = {
     "default": {
@@ -61,6 +62,9 @@ EMBED_ORIGINS = ENV.embed_origins
 DEFAULT_ORGANIZATION = ENV.default_organization
 RATE_LIMIT_PER_MINUTE = ENV.rate_limit_per_minute
 TRUSTED_PROXIES = ENV.trusted_proxies
+HOST_NAME = ENV.host_name
+GATHER_INTERVAL = ENV.gather_interval
+FLUSH_SECONDS = 2.0  # what is counted in process is written that often; 0 is never by itself (tests)
 
 INSTALLED_APPS = [
     "cockpit",
@@ -80,6 +84,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "cockpit.middleware.RequestContext",
+    "cockpit.middleware.RequestMetrics",
     "cockpit.middleware.SecurityHeaders",
     "cockpit.middleware.EmbeddingPages",  # answers preflights, which carry no credentials, before anybody asks for some
     "django.middleware.security.SecurityMiddleware",

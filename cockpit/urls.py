@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from cockpit import health
+from cockpit import health, metrics
 from cockpit.dashboard import api as dashboard_api
 from cockpit.dashboard import embedding, fragments, views
 from cockpit.schema import pages
@@ -21,6 +21,8 @@ urlpatterns = [
     path("api/health", health.HealthView.as_view(), name="health"),
     path("api/health/live", health.LiveView.as_view(), name="health-live"),
     path("api/health/ready", health.ReadyView.as_view(), name="health-ready"),
+    path("api/metrics", metrics.MetricsView.as_view(), name="metrics"),
+    path("metrics", metrics.ProcessView.as_view(), name="process-metrics"),
     path("api/schema", pages.SchemaView.as_view(), name="schema"),
     path("api/docs", pages.SwaggerView.as_view(), name="docs"),
     path("api/redoc", pages.RedocView.as_view(), name="redoc"),

@@ -20,7 +20,8 @@ _PAUSE = 1.0  # seconds between tries to listen again
 
 
 @cache
-def _client() -> redis.Redis:
+def client() -> redis.Redis:
+    """This process' connections to Valkey, with answers as text; one that is away is known within a second."""
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1, decode_responses=True, health_check_interval=15
     )
@@ -34,8 +35,8 @@ def publish(organizations: Iterable[str]) -> None:
     global _warned
     try:
         for organization in organizations:
-            number = _client().incr(f"{_SEQUENCE}{organization}")
-            _client().publish(f"{_CHANNEL}{organization}", str(number))
+            number = client().incr(f"{_SEQUENCE}{organization}")
+            client().publish(f"{_CHANNEL}{organization}", str(number))
     except redis.RedisError as error:
         if time.monotonic() - _warned > _QUIET:
             _warned = time.monotonic()
@@ -45,7 +46,7 @@ def publish(organizations: Iterable[str]) -> None:
 def sequence(organization: str) -> int | None:
     """The number of the organization's newest hint (0 before the first); None while the broker is away."""
     try:
-        found: Any = _client().get(f"{_SEQUENCE}{organization}")
+        found: Any = client().get(f"{_SEQUENCE}{organization}")
         return int(found or 0)
     except redis.RedisError:
         return None
@@ -73,7 +74,7 @@ class Listener:
     def _run(self) -> None:
         while not self._over.is_set():
             try:
-                with PubSub(_client().connection_pool, ignore_subscribe_messages=True) as subscription:
+                with PubSub(client().connection_pool, ignore_subscribe_messages=True) as subscription:
                     subscription.psubscribe(f"{_CHANNEL}*")  # type: ignore[no-untyped-call]
                     self._back()
                     self._listen(subscription)

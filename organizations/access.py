@@ -17,7 +17,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from organizations import audit, keys, limits, tokens
+from organizations import audit, keys, limits, marks, tokens
 from organizations.models import ApiKey, AuditEvent, KeyScope, Membership, Organization, User
 from organizations.scope import Scope
 
@@ -85,6 +85,7 @@ class Access:
         if not self.may(permission, chosen):
             raise PermissionDenied(f"This needs the permission {permission}.")
         structlog.contextvars.bind_contextvars(organization=chosen)
+        marks.here().organization = chosen
         return chosen
 
 
@@ -107,6 +108,9 @@ def _note_caller(access: Access) -> None:
         replace(audit.origin.get(), actor_kind=AuditEvent.Actor(kind), actor_id=access.id, actor=access.name)
     )
     structlog.contextvars.bind_contextvars(caller=f"{access.kind}:{access.id}")
+    mark = marks.here()
+    mark.kind = access.kind
+    mark.home = mark.home or access.home or ""
 
 
 class _KeyRing:
@@ -152,18 +156,27 @@ key_ring = _KeyRing()
 
 def of_key(text: str) -> Access | None:
     """The access of an API key, or None when it is malformed, unknown, wrong, expired or revoked."""
+    mark = marks.here()
     parsed = keys.parse(text)
     if parsed is None:
+        mark.refusal = "malformed_key"
         return None
     prefix, secret = parsed
     found = key_ring.find(prefix)
     if not found:
         keys.matches(_NOBODY_DIGEST, secret)  # an unknown key takes as long as a wrong secret
+        mark.refusal = "unknown_key"
         return None
+    mark.refusal, mark.home = "wrong_secret", found[0].organization_id
     for key in found:
-        if keys.matches(key.digest, secret) and not _expired(key):
-            key_ring.touch(key)
-            return _of_found_key(key)
+        if not keys.matches(key.digest, secret):
+            continue
+        if _expired(key):
+            mark.refusal, mark.home = "expired_key", key.organization_id
+            continue
+        mark.refusal, mark.home, mark.key_prefix = "", key.organization_id, key.prefix
+        key_ring.touch(key)
+        return _of_found_key(key)
     return None
 
 
@@ -209,6 +222,7 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _, text = header.partition(" ")
         access = self._of_bearer(request, text.strip()) if scheme.lower() == "bearer" else None
         if access is None:
+            marks.here().refusal = marks.here().refusal or "malformed_key"
             raise AuthenticationFailed("The API key is unknown, expired or revoked.")
         _note_caller(access)
         return AnonymousUser(), access
@@ -217,6 +231,7 @@ class KeyAuthentication(BaseAuthentication):
     def _of_bearer(request: Request, text: str) -> Access | None:
         if not text.startswith(tokens.PREFIX):
             if _from_embedding_page(request):
+                marks.here().refusal = "key_in_page"
                 raise PermissionDenied(
                     "API keys do not belong in web pages; send a token of /api/monitoring/embed-token."
                 )
@@ -224,8 +239,10 @@ class KeyAuthentication(BaseAuthentication):
         try:
             access = of_token(text)
         except tokens.Expired:
+            marks.here().refusal = "expired_token"
             raise AuthenticationFailed("The token has expired; ask for a new one.") from None
         if access is None:
+            marks.here().refusal = "bad_token"
             raise AuthenticationFailed("The token is not valid, or its issuer may no longer read.")
         return access
 
@@ -252,7 +269,9 @@ class PersonAuthentication(SessionAuthentication):
 
     def enforce_csrf(self, request: Request) -> None:
         """Looks at Django's own request: REST framework's would read the whole body as JSON to find a form's field."""
+        marks.here().refusal = "csrf"
         super().enforce_csrf(request._request)  # type: ignore[arg-type]  # it only hands it on to Django
+        marks.here().refusal = ""
 
 
 def enter_person(user: User) -> Access:
@@ -270,6 +289,7 @@ class Granted(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not isinstance(request.auth, Access):
+            marks.here().refusal = "missing"
             raise NotAuthenticated
         if request.auth.kind == "token" and request.method not in SAFE_METHODS:
             raise PermissionDenied("A token only reads.")

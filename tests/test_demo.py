@@ -19,14 +19,16 @@ from django.http import QueryDict
 
 from cockpit import env
 from cockpit.dashboard import integration, windows
-from cockpit.demo import calls, loading
+from cockpit.demo import calls, loading, samples
 from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls
 from cockpit.demo.loading import Trickle
-from cockpit.demo.profiles import INPUT_TOKENS, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
+from cockpit.demo.profiles import INPUT_TOKENS, MACHINES, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
 from cockpit.management.commands import demo
+from monitoring.families import BY_NAME
 from monitoring.ingest import Item, record_inferences
 from monitoring.store import current_store, retention
 from monitoring.store.base import Query, Summary
+from monitoring.store.samples import Span, Trace
 from organizations.models import Organization
 from organizations.scope import Scope
 from tests.house import house
@@ -382,6 +384,98 @@ class TestTrickle:
         query = Query(start=NOW - 40 * DAY, end=NOW + DAY)
         [steps] = current_store().series(EVERYONE, [query], step_seconds=86_400)
         assert {(NOW.date() - at.date()).days for at, _ in steps[()]} <= {-1, 0, 1, 28, 29, 30, 31}
+
+
+ZONES = dict.fromkeys(BY_ORGANIZATION, UTC_ZONE)
+SHARED = Scope.of("shared")
+
+
+def read(at: datetime, telling: Telling | None = None) -> dict[tuple[str, ...], float]:
+    """What the machines say at a moment, by family and label values."""
+    found = samples.samples(at, telling or Telling(NOW), ZONES)
+    return {(one.family, *(value for _, value in one.labels)): one.value for one in found}
+
+
+def traced(family: str, *, hours: int, **where: str) -> list[tuple[datetime, Span]]:
+    trace = Trace(organization="shared", family=family, where=tuple(sorted(where.items())), by=(),
+                  start=hour_of(NOW) - hours * HOUR, end=hour_of(NOW) + 2 * HOUR)  # fmt: skip
+    [found] = current_store().history(SHARED, [trace], step_seconds=3600)
+    return list(found.get((), ()))
+
+
+class TestMachines:
+    def test_a_moment_is_the_same_every_time_and_makes_sense(self) -> None:
+        for hour in range(0, 30 * 24, 7):
+            at = NOW - hour * HOUR
+            said = read(at)
+            assert said == read(at)
+            assert {labels[0] for labels in said} <= BY_NAME.keys()
+            for (family, *_), value in said.items():
+                assert value >= 0, family
+                assert not family.endswith("_ratio") or value <= 1, family
+            for kind in ("memory", "swap"):
+                for machine in MACHINES:
+                    assert said[f"cockpit_{kind}_used_bytes", machine.host] <= said[
+                        f"cockpit_{kind}_total_bytes", machine.host]  # fmt: skip
+
+    def test_they_work_when_the_organizations_do(self) -> None:
+        day, night = read(MONDAY + 11 * HOUR), read(MONDAY + 3 * HOUR)
+        for machine in MACHINES:
+            assert day["cockpit_cpu_utilization_ratio", machine.host] > 2 * night[
+                "cockpit_cpu_utilization_ratio", machine.host]  # fmt: skip
+        assert (
+            day["cockpit_gpu_power_watts", "0", "demo-gpu-1"]
+            > 1.5 * night["cockpit_gpu_power_watts", "0", "demo-gpu-1"]
+        )
+
+    def test_a_card_is_hot_while_calls_fail_and_no_other_is(self) -> None:
+        began = Telling(NOW).start_of(STORY.incidents[0], UTC_ZONE)
+        during, before = read(began + timedelta(minutes=30)), read(began - timedelta(minutes=30))
+        heat, reason = "cockpit_gpu_temperature_celsius", "thermal slowdown by hardware"
+        assert during[heat, "1", "demo-gpu-1"] >= during["cockpit_gpu_slowdown_celsius", "1", "demo-gpu-1"]
+        assert during["cockpit_gpu_throttled", "1", "demo-gpu-1", reason] == 1
+        for quiet, card in ((before, "1"), (during, "0")):
+            assert quiet[heat, card, "demo-gpu-1"] < 85
+            assert quiet["cockpit_gpu_throttled", card, "demo-gpu-1", reason] == 0
+
+    def test_memory_creeps_until_a_restart_and_a_disk_fills_slowly(self) -> None:
+        memory = [read(NOW - n * HOUR)["cockpit_memory_used_bytes", "demo-app-1"] for n in range(6 * 24, -1, -6)]
+        falls = [n for n in range(1, len(memory)) if memory[n] < 0.8 * memory[n - 1]]
+        assert len(falls) == 1
+        disk = [read(NOW - n * DAY)["cockpit_disk_used_bytes", "demo-app-1", "/var/lib/postgresql"] for n in range(30)]
+        assert all(later > earlier for earlier, later in pairwise(reversed(disk)))
+        size = read(NOW)["cockpit_disk_size_bytes", "demo-app-1", "/var/lib/postgresql"]
+        assert 0.8 < disk[0] / size < 0.9
+        assert disk[-1] / size < 0.7
+
+    @pytest.mark.usefixtures("database")
+    def test_hours_are_loaded_once_in_any_order_and_gone_with_the_demo(self) -> None:
+        telling = Telling(NOW)
+        loading.load(NOW - 2 * HOUR, NOW, telling=telling)
+        loading.load(NOW - 60 * HOUR, NOW - 2 * HOUR, telling=telling)
+        first = traced("cockpit_cpu_utilization_ratio", hours=62, host="demo-app-1")
+        assert len(first) == 61
+        counts = [span.count for _, span in first]
+        assert (counts[0], counts[-8], counts[-2]) == (1, 6, 60)
+        network = traced("cockpit_network_transmit_bytes_total", hours=62, host="demo-app-1")
+        assert all(span.total > 0 for _, span in network)  # also of the hours that were loaded later
+        loading.load(NOW - 60 * HOUR, NOW, telling=telling)
+        assert traced("cockpit_cpu_utilization_ratio", hours=62, host="demo-app-1") == first
+        assert traced("cockpit_network_transmit_bytes_total", hours=62, host="demo-app-1") == network
+        assert current_store().levels(SHARED, since=NOW - 90 * DAY) == []  # rules and scrapes see live samples alone
+        run("clear")
+        assert traced("cockpit_cpu_utilization_ratio", hours=62) == []
+        assert traced("cockpit_network_transmit_bytes_total", hours=62) == []
+
+    @pytest.mark.usefixtures("database")
+    def test_the_present_goes_on(self) -> None:
+        trickle = Trickle(Telling(NOW))
+        for second in range(1, 121):
+            trickle.tick(NOW + timedelta(seconds=second))
+        [(_, span)] = traced("cockpit_cpu_utilization_ratio", hours=1, host="demo-gpu-1")
+        assert span.count == 4
+        [(_, grown)] = traced("cockpit_network_transmit_bytes_total", hours=1, host="demo-gpu-1")
+        assert 120 * 1024 < grown.total < 120 * 8 * 2**20
 
 
 class TestWhereItMay:

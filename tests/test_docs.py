@@ -29,7 +29,7 @@ from cockpit.demo.profiles import STORY
 from cockpit.env import ROOT
 from monitoring import ingest, serializers
 from monitoring.histogram import BUCKETS
-from monitoring.store import partitions
+from monitoring.store import partitions, retention
 from monitoring.store.base import Groups, Summary
 from organizations import access
 from organizations.models import KeyScope, Membership, Organization
@@ -312,8 +312,8 @@ def paths(kind: Any, prefix: str = "") -> Iterator[str]:
 class TestDashboardData:
     def test_every_field_is_told_and_no_other(self) -> None:
         told = {code(row[0])[0] for row in table("reference/dashboard-data.md", "Fields")}
-        totals = {field.encode_name for field in msgspec.structs.fields(answers.Totals)}
-        same = {f"{prefix}.{name}" for prefix in ("previous", "models[]") for name in totals}  # "the fields of totals"
+        # "The fields of totals", as the table says.
+        same = {*paths(answers.Totals, "previous."), *paths(answers.Figures, "models[].")}
         assert told == set(paths(answers.Dashboard)) - same
 
     def test_null_is_told_where_it_may_be(self) -> None:
@@ -422,6 +422,8 @@ class TestRetention:
             assert plain(rows[name][1]) == field.default
             assert rows[name][2] == f"{bounds[MinValueValidator]} to {bounds[MaxValueValidator]:,}"
         assert plain(rows["idempotency keys"][1]) == partitions._KEYS_KEPT.days
+        assert plain(rows["single samples"][1]) == retention.SAMPLES_KEPT.days
+        assert plain(rows["who called on which day, as hashes"][1]) == retention.USERS_KEPT.days
 
 
 class TestExplanations:

@@ -14,6 +14,7 @@ from bedrock import identifiers
 from monitoring.store import partitions, retention
 from monitoring.store.base import PartitionMissing, Query, Stored
 from monitoring.store.postgres import PostgresStore
+from monitoring.store.samples import Increment, Sample, Trace
 from organizations.models import Organization
 from organizations.scope import Scope
 from tests.conftest import url_of
@@ -21,16 +22,18 @@ from tests.memory_store import inference
 
 SWAGGY, SCIENTIA = "swaggystacks", "scientia_capital"
 EVERYONE = Scope.system("test")
+SAMPLE = "monitoring_sample"
 DAY = timedelta(days=1)
 
 
-def days_of(name: str) -> set[date]:
+def days_of(name: str, table: str = "monitoring_inference") -> set[date]:
     """The days that have a partition, by the bounds Postgres holds and not by name."""
     found = set()
     with psycopg.connect(url_of(name)) as admin:
         bounds = admin.execute(
             "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid IN "
-            "(SELECT inhrelid FROM pg_inherits WHERE inhparent = 'monitoring_inference'::regclass)"
+            "(SELECT inhrelid FROM pg_inherits WHERE inhparent = %s::regclass)",
+            [table],
         ).fetchall()
     for (bound,) in bounds:
         first, last = (datetime.fromisoformat(text) for text in bound.split("'")[1::2])
@@ -40,9 +43,9 @@ def days_of(name: str) -> set[date]:
     return found
 
 
-def drop(day: date) -> None:
+def drop(day: date, table: str = "monitoring_inference") -> None:
     with connections["owner"].cursor() as cursor:
-        cursor.execute(f"DROP TABLE monitoring_inference_{day:%Y%m%d}")
+        cursor.execute(f"DROP TABLE {table}_{day:%Y%m%d}")
 
 
 def configure(organization: str, **days: int) -> None:
@@ -68,6 +71,8 @@ def restore(database: str, now: datetime) -> None:
     configure_all(raw_days=30, minute_days=90, hour_days=730, minutes_since=None, hours_since=None)
     for day in days_of(database) - days(today(now - 30 * DAY), today(now + 14 * DAY)):
         drop(day)
+    for day in days_of(database, SAMPLE) - days(today(now - 2 * DAY), today(now + 14 * DAY)):
+        drop(day, SAMPLE)
     partitions.prepare(now=now)
 
 
@@ -386,6 +391,113 @@ class TestExpire:
 
 def _next_minute(now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0) + timedelta(minutes=2)
+
+
+def observe(store: PostgresStore, *moments: datetime, organization: str = SWAGGY, family: str = "cockpit_a") -> None:
+    samples = [
+        Sample(organization=organization, family=family, labels=(), at_ms=identifiers.milliseconds(moment), value=1.0)
+        for moment in moments
+    ]
+    store.observe(EVERYONE, samples, now=datetime.now(UTC))
+
+
+class TestSamples:
+    def test_they_have_partitions_of_two_days_and_the_fortnight_ahead(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        for day in days_of(database, SAMPLE):
+            drop(day, SAMPLE)
+        store.prepare(now=now)
+        assert days_of(database, SAMPLE) == days(today(now - 2 * DAY), today(now + 14 * DAY))
+        observe(store, now - 2 * DAY + timedelta(seconds=20), now + 14 * DAY)
+        assert counted(database, SAMPLE) == 2
+
+    def test_without_a_partition_nothing_of_a_batch_is_kept(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        drop(today(now - DAY), SAMPLE)
+        with pytest.raises(PartitionMissing):
+            observe(store, now, now - DAY)
+        for table in ("series", "sample", "sample_minute", "sample_hour"):
+            assert counted(database, f"monitoring_{table}") == 0
+        store.prepare(now=now)
+        observe(store, now, now - DAY)
+        assert counted(database, SAMPLE) == 2
+
+    def test_old_ones_need_no_partition(self, store: PostgresStore, database: str, now: datetime) -> None:
+        observe(store, now - 3 * DAY, now - 80 * DAY, now - 100 * DAY, now - 800 * DAY)
+        assert counted(database, SAMPLE) == 0
+        # Minutes and hours only as far back as the organization keeps them.
+        assert [counted(database, f"{SAMPLE}_{grain}") for grain in ("minute", "hour")] == [2, 3]
+
+    def test_those_of_days_that_are_gone_need_none_either(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        """A batch that waited long, or a clock that is behind."""
+        old = Sample(
+            organization=SWAGGY, family="cockpit_a", labels=(), at_ms=identifiers.milliseconds(now - 5 * DAY), value=1.0
+        )
+        store.observe(EVERYONE, [old], now=now - 5 * DAY)
+        assert (counted(database, SAMPLE), counted(database, f"{SAMPLE}_minute")) == (0, 1)
+
+    def test_days_past_the_two_and_one_more_are_dropped(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        observe(store, now - DAY, now)
+        store.expire(now=now + 3 * DAY)
+        assert min(days_of(database, SAMPLE)) == today(now)
+        assert counted(database, SAMPLE) == 1
+        assert counted(database, f"{SAMPLE}_minute") == 2
+
+    def test_minutes_and_hours_are_kept_as_the_organization_says(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        ages = (5, 15, 50, 120, 700)
+        configure_all(minute_days=365, hour_days=800)
+        for organization in (SWAGGY, SCIENTIA):
+            observe(store, *(now - age * DAY for age in ages), organization=organization)
+        configure(SWAGGY, minute_days=10, hour_days=100)
+        store.expire(now=now)
+        kept = {
+            (organization, grain): counted(database, f"{SAMPLE}_{grain}", organization)
+            for organization in (SWAGGY, SCIENTIA)
+            for grain in ("minute", "hour")
+        }
+        assert kept == {(SWAGGY, "minute"): 1, (SWAGGY, "hour"): 3, (SCIENTIA, "minute"): 4, (SCIENTIA, "hour"): 5}
+
+    def test_history_reaches_back_to_whole_hours_where_minutes_are_gone(
+        self, store: PostgresStore, now: datetime
+    ) -> None:
+        noon = datetime.combine(today(now - 50 * DAY), datetime.min.time(), UTC) + timedelta(hours=12)
+        minute = timedelta(minutes=1)
+        observe(store, noon + 5 * minute, noon + 40 * minute, noon + 180 * minute)
+        configure(SWAGGY, minute_days=10)
+        store.expire(now=now)
+        asked = [
+            Trace(organization=SWAGGY, family="cockpit_a", start=noon + start * minute, end=noon + end * minute)
+            for start, end in ((10, 20), (70, 80))
+        ]
+        found = store.history(EVERYONE, asked, step_seconds=60)
+        assert [[(start, span.count) for start, span in answer.get((), ())] for answer in found] == [[(noon, 2)], []]
+
+    def test_a_silent_series_goes_with_its_last_hour_and_a_counter_stays(
+        self, store: PostgresStore, database: str, now: datetime
+    ) -> None:
+        configure(SWAGGY, hour_days=100)
+        observe(store, now - 99 * DAY, family="cockpit_silent")
+        observe(store, now - DAY, family="cockpit_recent")
+        old = Increment(
+            organization=SWAGGY, family="cockpit_x_total", labels=(), amount=7.0,
+            at_ms=identifiers.milliseconds(now - 99 * DAY),
+        )  # fmt: skip
+        store.observe(EVERYONE, [], [old], now=now)
+        store.expire(now=now + 2 * DAY)
+        assert [level.family for level in store.levels(EVERYONE, since=now - 200 * DAY)] == ["cockpit_recent"]
+        assert [level.value for level in store.counters(EVERYONE)] == [7.0]
+        assert counted(database, f"{SAMPLE}_hour") == 1
+        restored = store.history(EVERYONE, [Trace(organization=SWAGGY, family="cockpit_silent", start=now - 120 * DAY,
+                                                  end=now)], step_seconds=3600)  # fmt: skip
+        assert restored == [{}]
 
 
 class TestOwner:

@@ -14,7 +14,9 @@ from django.db.utils import ProgrammingError
 from django.test import Client
 from psycopg import errors
 
+from bedrock import identifiers
 from monitoring.store import current_store
+from monitoring.store.samples import Sample
 from organizations import audit
 from organizations.database_roles import grants_sql, roles_sql
 from organizations.models import AuditEvent, Membership, Organization, User
@@ -39,6 +41,7 @@ INGEST_MAY = {
     "monitoring_rollup_delta": {"INSERT"},
     "monitoring_idempotency_key": {"SELECT", "INSERT"},
     "monitoring_seen_name": {"SELECT", "INSERT"},
+    "monitoring_user_day": {"INSERT"},
     "organizations_organization": {"SELECT"},
 }
 # Everything else has the four verbs.
@@ -102,14 +105,17 @@ def unprotected(opened: Session) -> dict[str, str]:
 def filled(database: str, make_key: Callable[..., str], make_person: Callable[..., User], client: Client) -> str:
     """Rows of two organizations in every table that has any."""
     model = secrets.token_hex(4)  # a name that this process has not seen yet
+    now_ms = identifiers.milliseconds(datetime.now(UTC))
     for organization in (OWN, OTHER):
         make_person(f"ada_{organization}", **{organization: "owner"})
     for number in range(2):
         for organization in (OWN, OTHER):
             headers = {"authorization": f"Bearer {make_key(organization)}"}
-            body = json.dumps({"modelName": model, "durationMs": 1, "cost": "1", "idempotencyKey": str(number)})
-            answer = client.post(INFERENCE, body, content_type="application/json", headers=headers)
+            body = {"modelName": model, "durationMs": 1, "cost": "1", "idempotencyKey": str(number), "userId": "ada"}
+            answer = client.post(INFERENCE, json.dumps(body), content_type="application/json", headers=headers)
             assert answer.status_code == 201, answer.content
+            sample = Sample(organization=organization, family="cockpit_load_ratio", labels=(), at_ms=now_ms, value=1.0)
+            current_store().observe(Scope.of(organization), [sample], now=datetime.now(UTC))
         if not number:  # the second ones stay deltas
             current_store().fold()
     with session(database) as admin:

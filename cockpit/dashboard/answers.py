@@ -1,11 +1,12 @@
 """The dashboard data as it is sent: the types that are encoded, and described to those who read them."""
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from bedrock import money
 from bedrock.identifiers import text_of
@@ -39,8 +40,15 @@ class Sources(Struct, rename="camel", frozen=True):
     demo: Count
 
 
-class Totals(Struct, rename="camel", frozen=True):
-    """One window added up; null where there is no data, which is never 0."""
+class UsersOfDay(Struct, rename="camel", frozen=True):
+    """Distinct people of one UTC day; never to be added up over days."""
+
+    day: Annotated[str, Meta(extra_json_schema={"format": "date"}, examples=["2026-11-22"])]
+    users: Annotated[int, Meta(ge=1)]
+
+
+class Figures(Struct, rename="camel", frozen=True):
+    """Inferences added up; null where there is no data, which is never 0."""
 
     inferences: Count
     errors: Count
@@ -53,6 +61,15 @@ class Totals(Struct, rename="camel", frozen=True):
     p50_ms: Milliseconds | None
     p95_ms: Milliseconds | None
     p99_ms: Milliseconds | None
+
+
+class Totals(Figures, rename="camel", frozen=True):
+    """One window added up; null where there is no data, which is never 0."""
+
+    active_users_per_day: Annotated[
+        list[UsersOfDay],
+        Meta(description="Whole UTC days that the window has a part of; those without a known `userId` are left out."),
+    ]
 
 
 class Model(Struct, rename="camel", frozen=True):
@@ -137,8 +154,8 @@ def of(answer: integration.Answer) -> Dashboard:
         window=Window(text_of(answer.start), text_of(answer.end), answer.step_seconds),
         as_of=text_of(answer.as_of),
         sources=Sources(**answer.sources),
-        totals=_totals(answer.totals),
-        previous=_totals(answer.previous) if answer.previous else None,
+        totals=_totals(answer.totals, answer.active_users),
+        previous=_totals(answer.previous, answer.earlier_users) if answer.previous else None,
         models=[_model(row) for row in answer.models],
         movers=[_mover(one) for one in answer.movers],
         errors_by_type=[ErrorCount(name, count) for name, count in answer.errors_by_type],
@@ -146,8 +163,13 @@ def of(answer: integration.Answer) -> Dashboard:
     )
 
 
-def _totals(totals: integration.Totals) -> Totals:
-    return Totals(
+def _totals(totals: integration.Totals, users: Iterable[tuple[date, int]]) -> Totals:
+    days = [UsersOfDay(day.isoformat(), people) for day, people in users]
+    return Totals(**asdict(_figures(totals)), active_users_per_day=days)
+
+
+def _figures(totals: integration.Totals) -> Figures:
+    return Figures(
         inferences=totals.inferences,
         errors=totals.errors,
         error_rate=totals.error_rate,
@@ -163,7 +185,7 @@ def _totals(totals: integration.Totals) -> Totals:
 
 
 def _model(row: integration.ModelRow) -> Model:
-    return Model(row.model_name, row.provider or None, *astuple(_totals(row.totals)))
+    return Model(row.model_name, row.provider or None, *astuple(_figures(row.totals)))
 
 
 def _mover(one: movers.Mover) -> Mover:

@@ -188,10 +188,17 @@ def _clock(start: datetime, end: datetime, zone: ZoneInfo, interval: int) -> Ite
 
 
 def line_chart(
-    title: str, steps: Steps, columns: Sequence[Column], form: Form, *, description: str, log: bool = False
+    title: str,
+    steps: Steps,
+    columns: Sequence[Column],
+    form: Form,
+    *,
+    description: str,
+    log: bool = False,
+    top: float = 0.0,
 ) -> Chart:
-    """Lines over the middle of each step; `log` offers a logarithmic scale beside the plain one."""
-    return _chart(title, steps, tuple(columns), form, description=description, log=log)
+    """Lines over the middle of each step; the scale reaches `top`; `log` offers a logarithmic one beside it."""
+    return _chart(title, steps, tuple(columns), form, description=description, log=log, top=top)
 
 
 def bar_chart(
@@ -211,8 +218,9 @@ def _chart(
     description: str,
     barred: bool = False,
     log: bool = False,
+    top: float = 0.0,
 ) -> Chart:
-    marks = axis(max((float(value) for column in columns for value in column.values if value is not None), default=0.0))
+    marks = axis(max(top, *(float(value) for column in columns for value in column.values if value is not None), 0.0))
     rows, hits = [], []
     for index in range(len(steps.t)):
         cells = [NO_DATA if (value := column.values[index]) is None else form(value) for column in columns]
@@ -271,12 +279,12 @@ def _path(run: Sequence[tuple[float, float]]) -> str:
     return f"M{_n(first[0])} {_n(first[1])}" + ("".join(f"L{_n(x)} {_n(y)}" for x, y in rest) or "h0")
 
 
-def spark(values: Sequence[float | None]) -> str:
-    """The path of a small line without axes, from its own least to its own most."""
+def spark(values: Sequence[float | None], *, full: float = 0.0) -> str:
+    """The path of a small line without axes, from its own least to its own most, or from 0 to `full`."""
     present = [value for value in values if value is not None]
     if len(present) < 2:
         return ""
-    low, high = min(present), max(present)
+    low, high = (0.0, max(full, *present)) if full else (min(present), max(present))
     scale = 1 / (high - low) if high > low else 0.0
     # Between 8 and 92 % of the height, so that a stroke at the top or the bottom is not cut in half.
     flat = [None if value is None else 0.08 + 0.84 * ((value - low) * scale if scale else 0.5) for value in values]

@@ -67,8 +67,9 @@ _CONDITIONAL = [
 ]  # fmt: skip
 _UNCHANGED = OpenApiResponse(None, "Nothing has changed since the answer that `If-None-Match` names.")
 
-_TOTALS = answers.Totals(1840, 12, 0.006522, "7.73", 3, "11.04", 942080, 235520, 410.2, 1210.7, 2890.1)
-_EARLIER = answers.Totals(1610, 9, 0.00559, "6.76", 0, "9.66", 824320, 206080, 402.9, 1188.0, 2811.5)
+_FIGURES = (1840, 12, 0.006522, "7.73", 3, "11.04", 942080, 235520, 410.2, 1210.7, 2890.1)
+_USERS = [answers.UsersOfDay("2026-01-31", 41)]
+_EARLIER = answers.Totals(1610, 9, 0.00559, "6.76", 0, "9.66", 824320, 206080, 402.9, 1188.0, 2811.5, _USERS)
 _MOMENTS = ["2026-01-31T09:00:00.000Z", "2026-01-31T09:01:00.000Z"]
 _BECAUSE = "14% more requests than in the 2 minutes before"
 _DASHBOARD = msgspec.to_builtins(
@@ -78,9 +79,9 @@ _DASHBOARD = msgspec.to_builtins(
         window=answers.Window(_MOMENTS[0], "2026-01-31T09:02:00.000Z", 60),
         as_of="2026-01-31T09:02:11.000Z",
         sources=answers.Sources(1840, 0, 0),
-        totals=_TOTALS,
+        totals=answers.Totals(*_FIGURES, _USERS),
         previous=_EARLIER,
-        models=[answers.Model("qwen2.5:7b", "ollama", *msgspec.structs.astuple(_TOTALS))],
+        models=[answers.Model("qwen2.5:7b", "ollama", *_FIGURES)],
         movers=[answers.Mover("qwen2.5:7b", "ollama", "volume", "currency", _BECAUSE, "0.97", "6.76", "7.73")],
         errors_by_type=[answers.ErrorCount("deadline", 12)],
         series=answers.Series(_MOMENTS, [910, 930], [5, 7], ["3.82", "3.91"], [582400, 595200], [408.1, 412.4],

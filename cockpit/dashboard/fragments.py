@@ -39,14 +39,15 @@ class PanelsView(APIView):
             rendering.host_of(request._request),
             access.scope(self.needs),
         )
+        member = access.kind != "token"  # a token is in the hands of all who look at the page it is for
 
         def make() -> tuple[str, str]:
-            sight = rendering.look(host, view, scope, organization, now)
+            sight = rendering.look(host, view, scope, organization, now, platform=member)
             drawn = rendering.draw(organization, sight, only)
             context = {"organization": organization, "sight": sight, "panels": drawn}
             return rendering.tag(drawn), render_to_string("dashboard/fragment.html", context)
 
-        tag, body = shared(organization.slug, ("panels", view, host, *only), now, make)
+        tag, body = shared(organization.slug, ("panels", view, host, member, *only), now, make)
         if tag in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
             response = HttpResponse(status=304)
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from cockpit.dashboard import movers, words
@@ -77,6 +77,8 @@ class Answer:
     errors_by_type: tuple[tuple[str, int], ...]  # most first
     series: Series
     earlier_series: Series | None  # of the compared window, in the same steps from its own start
+    active_users: tuple[tuple[date, int], ...] = ()  # distinct people a UTC day; days without any known left out
+    earlier_users: tuple[tuple[date, int], ...] = ()  # of the compared window
 
 
 _FINEST: tuple[Dimension, ...] = ("model", "provider", "error_type", "status", "source")
@@ -99,6 +101,7 @@ def answer(scope: Scope, organization: Organization, view: View, now: datetime) 
     groups = {key: one for key, one in everything.items() if sources is None or key[-1] in sources}
     models = _added(groups, lambda key: key[:2])
     found = store.series(own, windows, step_seconds=view.step_seconds)
+    users = [_users(own, organization.slug, one) for one in windows]
     series = [
         _series(one.start, one.end, view.step_seconds, dict(steps.get((), ())))
         for one, steps in zip(windows, found, strict=True)
@@ -118,6 +121,8 @@ def answer(scope: Scope, organization: Organization, view: View, now: datetime) 
         errors_by_type=_errors(groups),
         series=series[0],
         earlier_series=series[1] if view.earlier else None,
+        active_users=users[0],
+        earlier_users=users[1] if view.earlier else (),
     )
 
 
@@ -136,6 +141,15 @@ def _wide_enough(view: View, organization: str, now: datetime) -> View:
     elif view.start < kept.minutes_since(now):
         finest = 3_600
     return replace(view, step_seconds=max(finest, view.step_seconds))
+
+
+def _users(own: Scope, organization: str, window: Query) -> tuple[tuple[date, int], ...]:
+    """Of every UTC day that the window has a part of, the whole day."""
+    last = (window.end - timedelta(microseconds=1)).astimezone(UTC).date()
+    found = current_store().users(
+        own, window.start.astimezone(UTC).date(), last + timedelta(days=1), sources=window.sources
+    )
+    return tuple(found.get(organization, {}).items())
 
 
 def _added(groups: Groups, key_of: Callable[[tuple[str, ...]], tuple[str, ...]]) -> dict[tuple[str, ...], Summary]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from cockpit.dashboard import developer, executive, moved
+from cockpit.dashboard import capacity, cards, developer, executive, machines, moved, services, traffic
 from cockpit.dashboard.sight import Sight
 
 Context = dict[str, object]
@@ -11,12 +11,17 @@ Context = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One section of a page: `build` turns data into what its template shows, and touches nothing."""
+    """One section of a page: `build` turns data into what its template shows, and touches nothing.
+
+    A panel of `samples` stands also where there are no inferences, is left out where it has nothing to show (None), and
+    says by itself where its data came from (`label`).
+    """
 
     name: str
     title: str
-    build: Callable[[Sight], Context]
+    build: Callable[[Sight], Context | None]
     sourced: bool = False  # shows money or percentiles: labelled when anything but live data is in them
+    samples: bool = False
 
     @property
     def template(self) -> str:
@@ -56,6 +61,12 @@ PANELS = {
         Panel("movers", "What moved and why", moved.developer, sourced=True),
         Panel("models", "Models", developer.models, sourced=True),
         Panel("newest_calls", "Newest calls", developer.newest_calls),
+        Panel("machines", "Machines", machines.machines, samples=True),
+        Panel("gpus", "GPUs", cards.gpus, samples=True),
+        Panel("backends", "Database and cache", services.backends, samples=True),
+        Panel("queues", "Queues", services.queues, samples=True),
+        Panel("api", "API", traffic.api, samples=True),
+        Panel("security", "Security", traffic.security, samples=True),
     ),
     "executive": (
         Panel("headline", "In short", executive.headline, sourced=True),
@@ -66,6 +77,7 @@ PANELS = {
         Panel("unit_cost", "Cost per request", executive.unit_cost, sourced=True),
         Panel("trend", "Trend", executive.trend, sourced=True),
         Panel("models_by_cost", "Where the money goes", executive.models_by_cost, sourced=True),
+        Panel("capacity", "Capacity and risk", capacity.capacity, samples=True),
     ),
 }
 
@@ -84,9 +96,15 @@ def names(audience: str) -> frozenset[str]:
 def build(audience: str, sight: Sight, only: Collection[str] = ()) -> tuple[Shown, ...]:
     """The panels of an audience, or those named by `only`; where nothing is recorded, the one that says so."""
     known = audience if audience in PANELS else "developer"
-    chosen = PANELS[known] if sight.totals.inferences else EMPTY[known]
+    some = sight.totals.inferences > 0
+    chosen = PANELS[known] if some else (*EMPTY[known], *(panel for panel in PANELS[known] if panel.samples))
+    built = ((panel, panel.build(sight)) for panel in chosen if not only or panel.name in only)
     return tuple(
-        Shown(panel, panel.build(sight), sight.provenance if panel.sourced else "")
-        for panel in chosen
-        if not only or panel.name in only
+        Shown(panel, context, _source(panel, context, sight)) for panel, context in built if context is not None
     )
+
+
+def _source(panel: Panel, context: Context, sight: Sight) -> str:
+    if panel.samples:
+        return str(context.get("label", ""))
+    return sight.provenance if panel.sourced else ""

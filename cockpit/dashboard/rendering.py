@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from cockpit.dashboard import integration, panels, windows
+from cockpit.dashboard import integration, panels, readings, windows
 from cockpit.dashboard.sight import Sight
 from organizations.models import Organization
 from organizations.scope import Scope
@@ -16,8 +16,13 @@ from organizations.scope import Scope
 NEWEST_CALLS = 50
 
 
-def look(host: str, view: windows.View, scope: Scope, organization: Organization, now: datetime) -> Sight:
-    """The organization's data of a view; `host` is the scheme and name under which this server was asked."""
+def look(
+    host: str, view: windows.View, scope: Scope, organization: Organization, now: datetime, *, platform: bool
+) -> Sight:
+    """The organization's data of a view; `host` is the scheme and name under which this server was asked.
+
+    `platform` adds what machines, cards and services say of themselves, which is for members and their keys.
+    """
     newest = integration.newest(scope, organization, view, NEWEST_CALLS)
     return Sight(
         answer=integration.answer(scope, organization, view, now),
@@ -27,6 +32,7 @@ def look(host: str, view: windows.View, scope: Scope, organization: Organization
         compare=view.compare,
         source=view.source,
         host=host,
+        readings=readings.read(organization, view, now, platform=platform),
     )
 
 

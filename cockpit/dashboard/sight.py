@@ -1,7 +1,7 @@
 """Sight: all that a panel may look at, and what several panels read from it in the same way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from cockpit.dashboard import words
 from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import Answer, Series, Totals
 from cockpit.dashboard.movers import Mover
+from cockpit.dashboard.readings import Readings
 from monitoring.store.base import Call
 
 LEAST_OF_NOW = 100  # an earlier window with a hundredth of the requests: "120 times as much" tells nobody anything
@@ -25,6 +26,7 @@ class Sight:
     compare: str
     source: str | None  # None for all
     host: str  # scheme and host of this server, for the line that sends a first inference
+    readings: Readings = field(default_factory=Readings)
 
     @property
     def totals(self) -> Totals:

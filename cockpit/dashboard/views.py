@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from bedrock.parameters import BadParameters
 from cockpit.dashboard import pickers, rendering, themes, windows
+from organizations import marks
 from organizations.access import Access
 from organizations.models import KeyScope, Organization
 
@@ -48,12 +49,14 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
     chosen = _chosen(access, organization, own)
     if chosen is None:
         return render(request, "404.html", status=404)
+    marks.here().organization = chosen.slug
     now = timezone.now().replace(microsecond=0)
     try:
         view = windows.parse(request.GET, now, ZoneInfo(chosen.timezone))
     except BadParameters as error:
         return render(request, "400.html", {"detail": str(error)}, status=400)
-    sight = rendering.look(rendering.host_of(request), view, access.scope(KeyScope.DASHBOARD_READ), chosen, now)
+    scope = access.scope(KeyScope.DASHBOARD_READ)
+    sight = rendering.look(rendering.host_of(request), view, scope, chosen, now, platform=True)
     query = request.GET.copy()
     query["organization"] = chosen.slug
     context = {

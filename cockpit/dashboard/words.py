@@ -14,6 +14,7 @@ _WIDE = Context(prec=80)
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "BRL": "R$", "ILS": "₪"}
 _PLACES = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3, "OMR": 3, "JOD": 3, "TND": 3}
 _STEPS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _LENGTHS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _PERIODS = {"m": "minute", "h": "hour", "d": "day"}
 
@@ -35,6 +36,14 @@ def compact(value: float | None) -> str | None:
         if abs(value) >= size * 0.9995 and abs(value) >= 9999.5:
             return _three(value / size) + letter
     return _three(value)
+
+
+def size(amount: float | None) -> str | None:
+    """Bytes in the unit that reads well: 812 KiB, 39.1 GiB."""
+    if amount is None:
+        return None
+    power = next((power for power in range(5) if abs(amount) < 999.5 * 1024**power), 5)
+    return f"{_three(amount / 1024**power if power else round(amount))}{SPACE}{_SIZES[power]}"
 
 
 def _three(value: float) -> str:

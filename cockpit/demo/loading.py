@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
+from cockpit.demo import samples
 from cockpit.demo.calls import HOUR, Telling, between, hour_of, hour_of_calls
 from cockpit.demo.profiles import PROFILES, Profile
 from monitoring.ingest import BACKFILL_SINCE, NEWEST, Item, record_inferences
 from monitoring.store import current_store
 from monitoring.store.base import Query, Stored
+from monitoring.store.samples import Increment, Sample, Trace
 from organizations.models import Organization
 from organizations.scope import Scope
 
@@ -20,6 +22,9 @@ DAYS = 30
 _BATCH = 2_000
 _SCOPE = Scope.of(*(profile.organization for profile in PROFILES))
 _PATIENCE = "180s"  # for another one's turn: thirty days take a while
+_SHARED = Scope.of(samples.ORGANIZATION)
+_MOST_SAMPLES = 4_000  # in one transaction
+_READ_EVERY = timedelta(seconds=30)  # by the trickle
 _LONGEST_GAP = HOUR  # of a trickle whose machine slept: what is older is not made up for
 
 
@@ -66,6 +71,7 @@ def load(start: datetime, end: datetime, *, telling: Telling) -> int:
     start, loaded = hour_of(start), 0
     there = _hours_there(start, end)
     zones = _zones()
+    _load_samples(start, end, telling, zones)
     hour = start
     while hour < end:
         for profile in PROFILES:
@@ -80,6 +86,34 @@ def _hours_there(start: datetime, end: datetime) -> set[tuple[str, datetime]]:
     query = Query(start=start, end=hour_of(end) + HOUR, by=("organization_id",), sources=(SOURCE,))
     [found] = current_store().series(_SCOPE, [query], step_seconds=3600)
     return {(organization, hour) for (organization,), steps in found.items() for hour, _ in steps}
+
+
+def _load_samples(start: datetime, end: datetime, telling: Telling, zones: dict[str, ZoneInfo]) -> None:
+    """The machines' samples of every hour that holds none, whole hours in one transaction."""
+    trace = Trace(organization=samples.ORGANIZATION, family="cockpit_cpu_utilization_ratio", by=(), sources=(SOURCE,),
+                  start=start, end=hour_of(end) + HOUR)  # fmt: skip
+    [found] = current_store().history(_SHARED, [trace], step_seconds=3600)
+    there = {moment for moment, _ in found.get((), ())}
+    read: list[Sample] = []
+    grown: list[Increment] = []
+    hour = start
+    while hour < end:
+        if hour not in there:
+            every = _reading_interval(hour, telling.told_at)
+            moments = [hour + every * number for number in range(HOUR // every)]
+            for moment in (moment for moment in moments if moment < end):
+                read += samples.samples(moment, telling, zones)
+                grown += samples.increments(moment, every.total_seconds(), telling, zones)
+        hour += HOUR
+        if read and (hour >= end or len(read) > _MOST_SAMPLES):
+            current_store().observe(_SHARED, read, grown, now=telling.told_at)
+            read, grown = [], []
+
+
+def _reading_interval(hour: datetime, told_at: datetime) -> timedelta:
+    """Fine where a page looks closely, coarse where it only can look from far."""
+    age = told_at - hour
+    return timedelta(minutes=1 if age < 3 * HOUR else 10 if age < 48 * HOUR else 60)
 
 
 def _zones() -> dict[str, ZoneInfo]:
@@ -111,7 +145,7 @@ class Trickle:
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
-        self._until = telling.told_at
+        self._until = self._read = telling.told_at
         self._hour: datetime | None = None
         self._coming: dict[str, list[Item]] = {}
 
@@ -123,7 +157,15 @@ class Trickle:
             self._look_at(hour)
             for profile in PROFILES:
                 recorded += _record(profile, between(self._coming[profile.organization], since, now), now=now)
+        if now - self._read >= _READ_EVERY:
+            self._observe(now)
         return recorded
+
+    def _observe(self, now: datetime) -> None:
+        seconds, zones = min(now - self._read, _LONGEST_GAP).total_seconds(), _zones()
+        self._read = now
+        read, grown = samples.samples(now, self._telling, zones), samples.increments(now, seconds, self._telling, zones)
+        current_store().observe(_SHARED, read, grown, now=now)
 
     def _look_at(self, hour: datetime) -> None:
         if hour != self._hour:

@@ -130,3 +130,47 @@ STORY = Story(
     slow_since=timedelta(days=10),
     slow_factor=2.2,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A graphics card; `warmth` is by how many degrees full work heats it, `slowdown` its own threshold."""
+
+    name: str
+    memory_gib: int
+    memory_used: float
+    watts: float
+    slowdown: float
+    warmth: float
+    runs_hot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A host: its processors idle and at work, memory with what leaks between two restarts, disks and cards.
+
+    A disk is (mount, GiB, how full when the story is told, by how much it fills a day).
+    """
+
+    host: str
+    cores: int
+    idle: float
+    work: float
+    memory_gib: int
+    memory_used: float
+    leak: float
+    disks: tuple[tuple[str, int, float, float], ...]
+    cards: tuple[Card, ...] = ()
+
+
+MACHINES = (
+    Machine(host="demo-app-1", cores=8, idle=0.06, work=0.55, memory_gib=32, memory_used=0.44, leak=0.38,
+            disks=(("/", 80, 0.41, 0.0005), ("/var/lib/postgresql", 400, 0.83, 0.0065))),
+    Machine(host="demo-gpu-1", cores=32, idle=0.04, work=0.35, memory_gib=256, memory_used=0.37, leak=0.0,
+            disks=(("/", 200, 0.35, 0.0002), ("/models", 1800, 0.62, 0.001)),
+            cards=(
+                Card(name="NVIDIA A100 80GB PCIe", memory_gib=80, memory_used=0.81, watts=300, slowdown=92, warmth=30),
+                Card(name="NVIDIA A100 80GB PCIe", memory_gib=80, memory_used=0.78, watts=300, slowdown=92, warmth=42,
+                     runs_hot=True),
+            )),
+)  # fmt: skip

@@ -12,6 +12,7 @@ from rest_framework.permissions import SAFE_METHODS
 
 from bedrock.problem import Problem
 from cockpit.schema import wire, words  # noqa: F401 - importing wire is what makes its extension known
+from organizations.models import KeyScope
 
 PROBLEM = "application/problem+json"
 _REQUEST_ID = {
@@ -45,7 +46,8 @@ class Keys(OpenApiAuthenticationExtension):
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
         needs = _needs(auto_schema)
-        reading = [{"embedToken": needs}] if auto_schema.method in SAFE_METHODS and needs else []
+        reads = auto_schema.method in SAFE_METHODS and needs == [KeyScope.DASHBOARD_READ.value]
+        reading = [{"embedToken": needs}] if reads else []
         return [{"apiKey": needs}, *reading]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """The Store protocol, and the frozen values that cross it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -10,6 +10,7 @@ import msgspec
 
 from bedrock import money
 from monitoring import histogram
+from monitoring.store.samples import Increment, Level, Sample, Spans, Trace
 from organizations.scope import Scope
 
 Outcome = Literal["stored", "duplicate", "conflict"]
@@ -142,7 +143,7 @@ class PartitionMissing(Exception):
 
 
 class Store(Protocol):
-    """Where inferences are kept and added up; every verb takes batches."""
+    """Where inferences and samples are kept and added up; every verb takes batches."""
 
     def append(self, scope: Scope, inferences: Sequence[Inference], *, now: datetime) -> list[Stored]:
         """Store all of them durably in one transaction, or none; duplicates and conflicts by key store nothing.
@@ -162,6 +163,43 @@ class Store(Protocol):
                before: datetime | None = None) -> list[Call]:  # fmt: skip
         """The newest stored inferences, newest first; only those before a time, if one is given."""
 
+    def users(self, scope: Scope, start: date, end: date, *,
+              sources: Sequence[str] | None = None) -> Mapping[str, Mapping[date, int]]:  # fmt: skip
+        """Organization -> UTC day of [start, end) -> distinct people who called a model; days without any left out.
+
+        People are told apart by their `user_hash`; somebody of two sources counts once, of two days on each.
+        """
+
+    def observe(self, scope: Scope, samples: Sequence[Sample], increments: Sequence[Increment] = (), *,
+                now: datetime) -> None:  # fmt: skip
+        """Keep all of them durably in one transaction, or none.
+
+        A second sample of a series for the same moment changes nothing, as long as single samples are kept (2 days);
+        older ones count in the rollups alone, each time they are sent. Of a running total the growth since the newest
+        sample is added up: nothing for the first one and for late ones, the value itself after a fall. A new series
+        beyond the 2,000 of its organization and source is kept as one whose label values are all `__other__`, and its
+        readings are counted in cockpit_series_overflow_total{family}; a running total kept so tells no growth.
+
+        Raises:
+            OutOfScope: for an organization outside `scope`.
+            ValueError: for a value that is not finite, or an amount below 0; names the family.
+            PartitionMissing: when a day has no partition.
+        """
+
+    def levels(self, scope: Scope, *, since: datetime, families: Collection[str] | None = None) -> list[Level]:
+        """The newest sample of each live series that was read since then, by organization, family and labels."""
+
+    def counters(self, scope: Scope, *, families: Collection[str] | None = None) -> list[Level]:
+        """The running totals of our own live counters, never less than they were; in the same order."""
+
+    def history(self, scope: Scope, traces: Sequence[Trace], *, step_seconds: int) -> list[Spans]:
+        """Each trace's answer by steps of `step_seconds` (whole minutes), counted from 1970 UTC.
+
+        Joined series add up in count, total and last (of those that have one in the step), and have the least and the
+        most of any; so `mean` is that of all readings. Before minute retention an edge is widened to its whole hour.
+        Nothing for an organization outside `scope`.
+        """
+
     def fold(self) -> int:
         """Move deltas into the rollups, exactly once; the number moved (0 when another folder is at work)."""
 
@@ -172,7 +210,7 @@ class Store(Protocol):
         """Delete what retention no longer keeps."""
 
     def erase(self, scope: Scope, *, source: str) -> int:
-        """Remove every inference of one source from single rows and sums; the number of them that were counted.
+        """Remove every inference, user, sample and counter of one source; the number of inferences that were counted.
 
         Exact while others write and fold: what was committed before its last look is gone whole, what comes later
         stays whole. Keys stay, so that a repetition stores nothing erased again, and so do the names that an

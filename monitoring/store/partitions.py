@@ -1,5 +1,6 @@
 """prepare and expire, run as the tables' owner: a partition a day ahead, and what retention no longer keeps gone."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db import connections
 
 from monitoring import measures
 from monitoring.store import names, retention
+from monitoring.store.retention import Retention
 from organizations.scope import Scope
 
 log = structlog.get_logger(__name__)
@@ -18,53 +20,67 @@ _BATCH = 20_000
 _OWNER = "owner"
 
 
-def _name(day: date) -> str:
-    return f"monitoring_inference_{day:%Y%m%d}"
+def _name(table: str, day: date) -> str:
+    return f"{table}_{day:%Y%m%d}"
 
 
-def _existing(cursor: Any) -> set[str]:
+def _existing(cursor: Any, table: str) -> set[str]:
     cursor.execute(
         "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
-        "WHERE inhparent = 'monitoring_inference'::regclass"
+        "WHERE inhparent = %s::regclass",
+        [table],
     )
     return {name for (name,) in cursor.fetchall()}
 
 
+def _kept(every: Mapping[str, Retention]) -> dict[str, timedelta]:
+    """Each table that has a partition a day, and how long its rows are kept for anybody."""
+    longest = max(one.raw_days for one in every.values())
+    return {"monitoring_inference": timedelta(days=longest), "monitoring_sample": retention.SAMPLES_KEPT}
+
+
 def prepare(*, now: datetime) -> None:
-    """A partition for every day that a single inference may fall on, and the fortnight after it."""
-    longest = max(kept.raw_days for kept in retention.every().values())
-    first, last = (now - timedelta(days=longest)).date(), (now + _AHEAD).date()
-    with connections[_OWNER].cursor() as cursor:
-        there = _existing(cursor)
-        day = first
-        while day <= last:
-            if _name(day) not in there:
-                cursor.execute(
-                    f"CREATE TABLE IF NOT EXISTS {_name(day)} PARTITION OF monitoring_inference "
-                    f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')"
-                )
-                log.info("partition made", partition=_name(day))
-            day += timedelta(days=1)
+    """A partition for every day that a single row may fall on, and the fortnight after it."""
+    for table, kept in _kept(retention.every()).items():
+        first, last = (now - kept).date(), (now + _AHEAD).date()
+        with connections[_OWNER].cursor() as cursor:
+            there = _existing(cursor, table)
+            for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+                if _name(table, day) not in there:
+                    cursor.execute(
+                        f"CREATE TABLE IF NOT EXISTS {_name(table, day)} PARTITION OF {table} "
+                        f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')"
+                    )
+                    log.info("partition made", partition=_name(table, day))
 
 
 def expire(*, now: datetime) -> None:
     """Drop whole days past the longest retention; delete the rest in batches, organization by organization."""
-    kept = retention.every()
-    oldest = (now - timedelta(days=max(one.raw_days for one in kept.values()) + 1)).date()
-    with connections[_OWNER].cursor() as cursor:
-        for name in sorted(_existing(cursor)):
-            if name < _name(oldest):
-                cursor.execute(f"DROP TABLE {name}")
-                log.info("partition dropped", partition=name)
-    for organization, one in kept.items():
-        _note_deleted(organization, minutes=one.minutes_since(now), hours=one.hours_since(now))
-        _delete("monitoring_inference", "(id, occurred_at)", "occurred_at", organization, one.raw_since(now))
-        for rollup in measures.ROLLUPS:
-            _delete(f"monitoring_{rollup}_minute", "ctid", "bucket", organization, one.minutes_since(now))
-            _delete(f"monitoring_{rollup}_hour", "ctid", "bucket", organization, one.hours_since(now))
-        _delete("monitoring_idempotency_key", "ctid", "created_at", organization, now - _KEYS_KEPT)
-        with Scope.of(organization).enter():
-            names.expire((now - timedelta(days=400)).date())
+    every = retention.every()
+    for table, kept in _kept(every).items():
+        oldest = _name(table, (now - kept - timedelta(days=1)).date())
+        with connections[_OWNER].cursor() as cursor:
+            for name in sorted(_existing(cursor, table)):
+                if name < oldest:
+                    cursor.execute(f"DROP TABLE {name}")
+                    log.info("partition dropped", partition=name)
+    for organization, one in every.items():
+        _expire(organization, one, now)
+
+
+def _expire(organization: str, one: Retention, now: datetime) -> None:
+    minutes, hours = one.minutes_since(now), one.hours_since(now)
+    _note_deleted(organization, minutes=minutes, hours=hours)
+    _delete("monitoring_inference", "(id, occurred_at)", "occurred_at", organization, one.raw_since(now))
+    for rollup in (*measures.ROLLUPS, "sample"):
+        _delete(f"monitoring_{rollup}_minute", "ctid", "bucket", organization, minutes)
+        _delete(f"monitoring_{rollup}_hour", "ctid", "bucket", organization, hours)
+    # A series of samples goes with the last of its hours; a counter must never begin anew, and stays.
+    _delete("monitoring_series", "ctid", "NOT counted AND at", organization, hours)
+    _delete("monitoring_user_day", "ctid", "day", organization, (now - retention.USERS_KEPT).date())
+    _delete("monitoring_idempotency_key", "ctid", "created_at", organization, now - _KEYS_KEPT)
+    with Scope.of(organization).enter():
+        names.expire((now - timedelta(days=400)).date())
 
 
 def _note_deleted(organization: str, *, minutes: datetime, hours: datetime) -> None:
@@ -77,8 +93,8 @@ def _note_deleted(organization: str, *, minutes: datetime, hours: datetime) -> N
         )
 
 
-def _delete(table: str, key: str, column: str, organization: str, before: datetime) -> None:
-    """Delete rows before a time, a batch a transaction, so that nobody waits long for a lock."""
+def _delete(table: str, key: str, column: str, organization: str, before: date) -> None:
+    """Delete rows before a time or a day, a batch a transaction, so that nobody waits long for a lock."""
     columns = key.strip("()")
     deleted = _BATCH
     while deleted == _BATCH:

@@ -1,11 +1,12 @@
 """The default store: Postgres, through the application's one database connection."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 
 from monitoring import pubsub
-from monitoring.store import erasing, folding, partitions, reading
+from monitoring.store import erasing, folding, histories, observing, partitions, reading, users
 from monitoring.store.base import Call, Groups, Inference, Query, SteppedGroups, Stored
+from monitoring.store.samples import Increment, Level, Sample, Spans, Trace
 from monitoring.store.writing import Appender
 from organizations.scope import Scope
 
@@ -38,6 +39,25 @@ class PostgresStore:
         before: datetime | None = None,
     ) -> list[Call]:
         return reading.latest(scope, organization, limit=limit, sources=sources, before=before)
+
+    def users(
+        self, scope: Scope, start: date, end: date, *, sources: Sequence[str] | None = None
+    ) -> Mapping[str, Mapping[date, int]]:
+        return users.users(scope, start, end, sources=sources)
+
+    def observe(
+        self, scope: Scope, samples: Sequence[Sample], increments: Sequence[Increment] = (), *, now: datetime
+    ) -> None:
+        observing.observe(scope, samples, increments, now=now)
+
+    def levels(self, scope: Scope, *, since: datetime, families: Collection[str] | None = None) -> list[Level]:
+        return histories.levels(scope, since=since, families=families)
+
+    def counters(self, scope: Scope, *, families: Collection[str] | None = None) -> list[Level]:
+        return histories.counters(scope, families=families)
+
+    def history(self, scope: Scope, traces: Sequence[Trace], *, step_seconds: int) -> list[Spans]:
+        return histories.history(scope, traces, step_seconds=step_seconds)
 
     def fold(self) -> int:
         moved, organizations = folding.fold()

@@ -8,6 +8,8 @@ from django.db import connection
 
 from organizations.models import Organization
 
+SAMPLES_KEPT = timedelta(days=2)  # single ones, of every organization
+USERS_KEPT = timedelta(days=400)  # who called on which day
 _MEMORY = 5.0  # seconds
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -36,10 +38,11 @@ class Retention:
 class _Known:
     until: float
     organizations: dict[str, Retention]
-    first_partition: datetime
+    first_inferences: datetime  # the first day that has a partition
+    first_samples: datetime
 
 
-_known = _Known(0.0, {}, _LONG_AGO)
+_known = _Known(0.0, {}, _LONG_AGO, _LONG_AGO)
 
 
 def _look() -> _Known:
@@ -52,16 +55,19 @@ def _look() -> _Known:
             slug: Retention(raw, minute, hour, minutes or _LONG_AGO, hours or _LONG_AGO)
             for slug, raw, minute, hour, minutes, hours in rows
         }
-        _known = _Known(time.monotonic() + _MEMORY, found, _first_partition())
+        _known = _Known(
+            time.monotonic() + _MEMORY, found, *map(_first_partition, ("monitoring_inference", "monitoring_sample"))
+        )
     return _known
 
 
-def _first_partition() -> datetime:
+def _first_partition(table: str) -> datetime:
     """The first day that has a partition: a retention made longer does not bring back the days before it."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT min(right(child.relname, 8)) FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
-            "WHERE inhparent = 'monitoring_inference'::regclass"
+            "WHERE inhparent = %s::regclass",
+            [table],
         )
         day = cursor.fetchone()[0]
     return datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) if day else _LONG_AGO
@@ -81,9 +87,14 @@ def of(organization: str) -> Retention:
 
 def single_rows_since(organization: str, now: datetime) -> datetime:
     """From when on single inferences of an organization are stored; older ones count in rollups alone."""
-    return max(of(organization).raw_since(now), _look().first_partition)
+    return max(of(organization).raw_since(now), _look().first_inferences)
+
+
+def single_samples_since(now: datetime) -> datetime:
+    """From when on single samples are stored, of any organization."""
+    return max(now - SAMPLES_KEPT, _look().first_samples)
 
 
 def forget() -> None:
     global _known
-    _known = _Known(0.0, {}, _LONG_AGO)
+    _known = _Known(0.0, {}, _LONG_AGO, _LONG_AGO)

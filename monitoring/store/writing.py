@@ -10,7 +10,7 @@ from django.db.utils import IntegrityError, OperationalError
 from psycopg import errors
 
 from bedrock import identifiers
-from monitoring.store import retention, rows
+from monitoring.store import retention, rows, users
 from monitoring.store.base import Inference, OutOfScope, PartitionMissing, Stored
 from monitoring.store.names import SeenNames
 from organizations.database_roles import INGEST
@@ -35,8 +35,10 @@ class Appender:
         with scope.enter(), connection.cursor() as cursor, self._as_ingest(cursor, go_back=inside):
             results = self._claim_keys(cursor, ids, inferences)
             new = [position for position, result in enumerate(results) if result.outcome == "stored"]
-            self._copy_rows(cursor, [ids[place] for place in new], [inferences[place] for place in new], now)
-            groups = rows.group(inferences[place] for place in new)
+            added = [inferences[place] for place in new]
+            self._copy_rows(cursor, [ids[place] for place in new], added, now)
+            users.remember(cursor, added, now=now)
+            groups = rows.group(added)
             groups, names = self._names.cap(cursor, groups)
             self._copy(cursor, "monitoring_rollup_delta", rows.DELTA_COLUMNS, rows.delta_lines(groups))
         self._names.remember(names)
@@ -73,7 +75,7 @@ class Appender:
         try:
             self._copy(cursor, "monitoring_inference", rows.INFERENCE_COLUMNS, text)
         except (errors.CheckViolation, IntegrityError) as error:
-            if _says_no_partition(error):
+            if says_no_partition(error):
                 raise PartitionMissing("no partition for that day yet") from error
             raise
 
@@ -134,7 +136,7 @@ class Appender:
         return results
 
 
-def _says_no_partition(error: Exception) -> bool:
+def says_no_partition(error: Exception) -> bool:
     """A check that no named constraint made; the server's words for it depend on its language."""
     violation = error if isinstance(error, errors.CheckViolation) else error.__cause__
     return isinstance(violation, errors.CheckViolation) and violation.diag.constraint_name is None

@@ -11,7 +11,7 @@ export { withToken };
 
 /**
  * The figures of one window. Money is a decimal string, so that no cent is lost; null is "no data", which is not 0.
- * @typedef {object} Totals
+ * @typedef {object} Figures
  * @property {number} inferences
  * @property {number} errors
  * @property {number | null} errorRate 0 to 1.
@@ -24,7 +24,10 @@ export { withToken };
  * @property {number | null} p95Ms
  * @property {number | null} p99Ms
  */
-/** @typedef {Totals & { modelName: string, provider: string | null }} ModelRow */
+/**
+ * @typedef {Figures & { activeUsersPerDay: { day: string, users: number }[] }} Totals Distinct people by UTC day.
+ */
+/** @typedef {Figures & { modelName: string, provider: string | null }} ModelRow */
 /**
  * Columns of equal length; `t` is the start of each step, in UTC.
  * @typedef {object} Series

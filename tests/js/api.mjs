@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises"; // taken now: never 
 
 const TOTALS = {
   inferences: 1, errors: 0, errorRate: 0, cost: "0.5", unpriced: 0, revenue: null,
-  inputTokens: 10, outputTokens: 2, p50Ms: 100, p95Ms: 100, p99Ms: 100,
+  inputTokens: 10, outputTokens: 2, p50Ms: 100, p95Ms: 100, p99Ms: 100, activeUsersPerDay: [],
 };
 
 export function dashboard(inferences = 1) {
