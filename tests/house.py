@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class House:
         return self._ask("POST", "/api/monitoring/dashboard/inference", organization, json.dumps(body))
 
     def dashboard(self, query: str = "window=24h", organization: str = "swaggystacks") -> Any:
-        """The dashboard data as JSON."""
+        """The dashboard data as JSON, of a second that has just begun: one's answer is shared by all who ask in it."""
+        time.sleep(1.02 - time.time() % 1)
         return self._ask("GET", f"/api/monitoring/dashboard?{query}", organization)[1]
 
     def _ask(self, method: str, path: str, organization: str, body: str | None = None) -> tuple[int, Any]:

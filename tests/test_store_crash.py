@@ -183,7 +183,8 @@ def check_after_kills(rig: Rig, database: str) -> None:
     await_no_backends(database)
     begun, acknowledged = rig.read_ledger()
     assert len(acknowledged) > 50
-    assert acknowledged < set(begun)
+    assert acknowledged <= set(begun)
+    assert acknowledged < set(begun) or sum(rig.kills.values()) < 5  # a few kills may all fall between two batches
     rows = counts_by_batch("SELECT trace_id, count(*) FROM monitoring_inference GROUP BY trace_id")
     assert set(rows) <= set(begun)
     # Every batch is there as a whole or not at all, and every acknowledged one is there.
