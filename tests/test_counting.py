@@ -70,9 +70,12 @@ class TestTable:
 
     def test_threads_lose_nothing_while_it_is_flushed(self, store: Notebook) -> None:
         table = Table()
+        flushed = threading.Event()
 
         def work() -> None:
             for number in range(5_000):
+                if number == 2_500:
+                    flushed.wait(30)  # so that some of it is always written before the rest is counted
                 table.add(OURS, "things_total", (("kind", str(number % 7)),))
                 table.observe(OURS, "sizes", (), number % 3, (0.5, 1.5))
 
@@ -81,6 +84,8 @@ class TestTable:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             table.flush(NOW)
+            if store.writes:
+                flushed.set()
         table.flush(NOW)
         assert sum(store.counted("things_total").values()) == 20_000
         assert store.counted("sizes_count") == {(OURS,): 20_000}
