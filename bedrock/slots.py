@@ -34,6 +34,17 @@ def claim(task: str, *, now: datetime, every: timedelta) -> bool:
     return created
 
 
+def missed(task: str, *, now: datetime, every: timedelta, slots: int) -> bool:
+    """Whether nobody has claimed any of the last `slots` slots, the present one among them."""
+    since = slot_of(now, every) - (slots - 1) * every
+    return not Slot.objects.filter(task=task, slot__gte=since).exists()
+
+
+def forget(prefix: str, *, before: datetime) -> None:
+    """Drop the old slots of all tasks named so: a task that nobody claims any more does not forget its own."""
+    Slot.objects.filter(task__startswith=prefix, slot__lt=before).delete()
+
+
 def release(task: str, *, now: datetime, every: timedelta) -> None:
     """Give the slot back, for the next one to try: its work was not done."""
     Slot.objects.filter(task=task, slot=slot_of(now, every)).delete()

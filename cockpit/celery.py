@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from threading import Thread
 from typing import Any
 
 from celery import Celery, signals
@@ -13,6 +14,7 @@ from cockpit.embedded.places import broker_url
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cockpit.settings")
 
 from django.conf import settings
+from django.db import connection
 from django.utils.module_loading import import_string
 
 from monitoring import heartbeats
@@ -70,6 +72,33 @@ def _keep_our_logging(**_: Any) -> None:
 def _stop_well(**_: Any) -> None:
     """Ctrl-C ends the worker as SIGTERM does, with 0; by itself Celery would call that a failure."""
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+
+
+@signals.worker_process_shutdown.connect
+def _write_the_rest(**_: Any) -> None:
+    """Of a worker started with a pool of processes: those end without Python's own farewell."""
+    import_string("monitoring.counting.flusher").end()
+
+
+@signals.worker_init.connect
+def _look_unasked(**_: Any) -> None:
+    Thread(target=_go_on_looking, name="look unasked", daemon=True).start()
+
+
+def _go_on_looking() -> None:
+    """Measuring goes on without broker and beat, more rarely: else a dead broker would look as it last did."""
+    failing = False
+    while True:
+        time.sleep(2.0 * settings.GATHER_INTERVAL)
+        try:
+            import_string("monitoring.tasks.gather_unasked")()
+            failing = False
+        except Exception as error:
+            if not failing:
+                logging.getLogger(__name__).warning("could not look unasked: %s", type(error).__name__)
+            failing = True
+        finally:
+            connection.close()  # of this thread, which nobody else looks after
 
 
 @signals.heartbeat_sent.connect

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from threading import Lock, Thread
 
@@ -12,7 +12,8 @@ import structlog
 from django.conf import settings
 
 from bedrock import identifiers
-from monitoring import pubsub
+from bedrock.identifiers import EPOCH
+from monitoring import heartbeats, pubsub
 from monitoring.probes.backends import Broker, Cache, Database
 from monitoring.probes.gpu import Gpus
 from monitoring.probes.host import Disks, Host
@@ -24,6 +25,7 @@ from organizations.scope import Scope
 log = structlog.get_logger(__name__)
 
 ORGANIZATION = "shared"  # what belongs to the platform itself
+LAST_SUCCESS = "cockpit_probe_last_success_timestamp_seconds"
 MOST_READINGS = 5_000  # of one probe at one look
 _DEADLINE = 3.0  # seconds for each probe; all of them are asked at once
 _MOST_TEXT = 200
@@ -48,6 +50,7 @@ class _Asked:
     def __init__(self, name: str, probe: Probe) -> None:
         self._name, self._probe = name, probe
         self.answer: Answer | None = None
+        self.used = False
         self.thread = Thread(target=self._run, name=f"probe {name}", daemon=True)
         self.began = time.monotonic()
         self.thread.start()
@@ -70,23 +73,40 @@ class Round:
         self._asked: dict[str, _Asked] = {}
         self._turn = Lock()
         self._failing: dict[str, str] = {}
+        self._growth: list[Reading] = []  # not kept yet, and told by nobody again
         self.successes: dict[str, datetime] = {}
 
     def ask(self) -> list[Answer]:
-        """Every probe's answer within the deadline; an answer that comes later is not used."""
+        """Every probe's answer within the deadline; of one that comes later nothing is used but growth."""
         with self._turn:
             until = time.monotonic() + self._deadline
             busy = {name for name, asked in self._asked.items() if asked.thread.is_alive()}
+            for name, asked in self._asked.items():
+                if name not in busy and not asked.used and asked.answer is not None:
+                    self._growth += _grown(asked.answer)
             self._asked |= {name: _Asked(name, probe) for name, probe in self._probes.items() if name not in busy}
             answers = []
             for name in self._probes:
                 asked = self._asked[name]
                 asked.thread.join(max(0.0, until - time.monotonic()))
                 late = Answer(name, None, time.monotonic() - asked.began, f"no answer within {self._deadline:g} s")
-                answers.append(late if name in busy or asked.answer is None else asked.answer)
+                answer = asked.answer if name not in busy else None
+                asked.used = answer is not None
+                answers.append(answer or late)
         for answer in answers:
             self._tell(answer)
         return answers
+
+    def growth(self, answers: Sequence[Answer]) -> list[Reading]:
+        """What these answers say that counters grew by, with what came too late or could not be kept before."""
+        with self._turn:
+            earlier, self._growth = self._growth, []
+        return [*earlier, *(reading for answer in answers for reading in _grown(answer))]
+
+    def not_kept(self, growth: Sequence[Reading]) -> None:
+        """Keep it for the next look; the oldest, should it be too much."""
+        with self._turn:
+            self._growth = [*growth, *self._growth][:MOST_READINGS]
 
     def _tell(self, answer: Answer) -> None:
         """A line in the log when a probe begins to fail, and one when it is well again."""
@@ -119,7 +139,12 @@ def gather(probes: Round, *, now: datetime, host: str | None = None) -> int:
     """
     place = {"host": host} if host else {}
     at_ms = identifiers.milliseconds(now)
-    readings = [reading for answer in probes.ask() for reading in _told(answer, probes.successes, now)]
+    answers = probes.ask()
+    heartbeats.failed({heartbeats.probe_part(one.probe, host): one.error for one in answers if one.error})
+    if any(answer.error and answer.probe not in probes.successes for answer in answers):
+        probes.successes = _before_us(place) | probes.successes
+    readings = [reading for answer in answers for reading in _told(answer, probes.successes, now)]
+    growth = probes.growth(answers)
     series = {(reading.family, _labels({**reading.labels, **place})): reading for reading in readings}
     samples = [
         Sample(organization=ORGANIZATION, family=family, labels=labels, at_ms=at_ms, value=float(reading.value))
@@ -134,13 +159,31 @@ def gather(probes: Round, *, now: datetime, host: str | None = None) -> int:
             at_ms=at_ms,
             amount=float(reading.value),
         )
-        for reading in readings
-        if reading.grown
+        for reading in growth
     ]
     if samples or increments:
-        current_store().observe(Scope.system("gather"), samples, increments, now=now)
+        try:
+            current_store().observe(Scope.system("gather"), samples, increments, now=now)
+        except Exception:
+            probes.not_kept(growth)
+            raise
         pubsub.publish([ORGANIZATION])
     return len(samples) + len(increments)
+
+
+def _before_us(place: Mapping[str, str]) -> dict[str, datetime]:
+    """When each probe of a place was last read, as an earlier process told it: a restart makes no failure younger."""
+    found = {}
+    for level in current_store().levels(Scope.of(ORGANIZATION), since=EPOCH, families=(LAST_SUCCESS,)):
+        labels = dict(level.labels)
+        probe = labels.pop("probe", "")
+        if labels == place:
+            found[probe] = datetime.fromtimestamp(level.value, UTC)
+    return found
+
+
+def _grown(answer: Answer) -> list[Reading]:
+    return [one for one in (answer.readings or ())[:MOST_READINGS] if one.grown and believable(one)]
 
 
 def _told(answer: Answer, successes: dict[str, datetime], now: datetime) -> list[Reading]:
@@ -154,7 +197,7 @@ def _told(answer: Answer, successes: dict[str, datetime], now: datetime) -> list
         found.append(Reading("cockpit_probe_duration_seconds", answer.seconds, name))
     if answer.probe in successes:
         at = successes[answer.probe].timestamp()
-        found.append(Reading("cockpit_probe_last_success_timestamp_seconds", at, name))
+        found.append(Reading(LAST_SUCCESS, at, name))
     return [*found, *(one for one in (answer.readings or ())[:MOST_READINGS] if believable(one))]
 
 

@@ -11,7 +11,8 @@ from monitoring.store.base import OutOfScope
 from monitoring.store.samples import Increment, Labels, Level, Sample, Span, Spans, Trace
 from organizations.scope import Scope
 
-CAP = 2_000
+CAP, PLATFORM_CAP = 2_000, 20_000
+_WEEK = timedelta(days=7)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SINGLE = timedelta(days=2)
 
@@ -60,10 +61,12 @@ class MemorySamples:
         admitted: list[tuple[Key, Sample | Increment]] = []
         overflow: list[Increment] = []
         let_in = {reading.key for reading in self.readings}
-        taken = Counter((key.organization, key.source) for key in let_in)
+        heard = {one.key for one in self.readings if one.key.counted or one.at >= now - _WEEK}
+        taken = Counter((key.organization, key.source) for key in heard)
         for one in given:
             key = Key(one.organization, one.family, one.labels, one.source, isinstance(one, Increment))
-            full = taken[one.organization, one.source] >= CAP
+            cap = PLATFORM_CAP if one.organization == "shared" else CAP
+            full = taken[one.organization, one.source] >= cap
             if key not in let_in and full and _other(one.labels) != one.labels:
                 key = Key(one.organization, one.family, _other(one.labels), one.source, key.counted)
                 overflow.append(_overflow(one))

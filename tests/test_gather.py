@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import OperationalError
 from structlog.testing import capture_logs
 
 from bedrock.hosts import host_name, queue_of
@@ -21,13 +24,13 @@ from monitoring import counting, gathering, runs, tasks
 from monitoring.families import BY_NAME
 from monitoring.gathering import Probe, Round, gather
 from monitoring.probes.gpu import Gpus
-from monitoring.probes.host import Host
+from monitoring.probes.host import Disks, Host
 from monitoring.probes.reading import Reading
 from monitoring.store import current_store
-from monitoring.store.samples import Increment, Sample
+from monitoring.store.samples import Increment, Level, Sample
 from organizations.scope import Scope
 from tests.fake_nvml import Card, FakeNvml, hang
-from tests.test_probes_host import FakePsutil
+from tests.test_probes_host import FakePsutil, Net
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOST = ("host", "h1")
@@ -39,11 +42,21 @@ class Kept:
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.increments: list[Increment] = []
+        self.away = False
 
     def observe(self, scope: Scope, samples: Any, increments: Any = (), *, now: datetime) -> None:
         assert scope.organizations is None
+        if self.away:
+            raise OperationalError
         self.samples += samples
         self.increments += increments
+
+    def levels(self, scope: Scope, *, since: datetime, families: Any) -> list[Level]:
+        newest = {(one.family, one.labels): one for one in self.samples if one.family in families}
+        return [
+            Level(one.organization, one.family, one.labels, datetime.fromtimestamp(one.at_ms / 1000, UTC), one.value)
+            for one in newest.values()
+        ]
 
     def values(self, family: str, **labels: str) -> list[float]:
         return [
@@ -110,6 +123,14 @@ class TestGather:
         assert kept.values("cockpit_probe_last_success_timestamp_seconds") == [NOW.timestamp()] * 3
         assert len(kept.values("cockpit_probe_duration_seconds")) == 1
 
+    def test_the_time_of_the_last_success_outlives_the_process(self, kept: Kept) -> None:
+        for place in ("h1", "h2"):
+            gather(Round({"host": one()}), now=NOW + timedelta(seconds=len(kept.samples)), host=place)
+        gather(Round({"host": fail, "disks": fail}), now=NOW + timedelta(hours=2), host="h1")
+        last = [each for each in kept.samples if each.family == gathering.LAST_SUCCESS][-1]
+        assert (last.labels, last.value) == ((HOST, ("probe", "host")), NOW.timestamp())
+        assert kept.values(gathering.LAST_SUCCESS, probe="disks") == []
+
     def test_a_machine_without_such_a_thing_tells_nothing_of_it(self, kept: Kept) -> None:
         gather(Round({"gpu": Gpus(FakeNvml).read}), now=NOW, host="h1")
         assert kept.samples == []
@@ -120,12 +141,45 @@ class TestGather:
         assert [increment.amount for increment in kept.increments] == [1, 1]
         assert kept.increments[0].labels == (("gpu", "0"), HOST, ("severity", "info"), ("xid", "31"))
 
+    def test_growth_that_the_store_could_not_take_is_told_again_once(self, kept: Kept) -> None:
+        grown = Reading("cockpit_gpu_xid_errors_total", 1, {"gpu": "0", "xid": "79"}, grown=True)
+        answers: list[list[Reading]] = [[grown], [grown], [], []]
+        probes = Round({"gpu": lambda: answers.pop(0)})
+        kept.away = True
+        with pytest.raises(OperationalError):
+            gather(probes, now=NOW, host="h1")
+        kept.away = False
+        for number in range(1, 4):
+            gather(probes, now=NOW + timedelta(seconds=10 * number), host="h1")
+        assert [increment.amount for increment in kept.increments] == [1, 1]
+
     def test_lies_are_not_kept(self, kept: Kept) -> None:
         values = [float("nan"), float("inf"), -1.0, 2.0**63, None, "x", 10**400, 7.0]
         lies = [Reading("cockpit_processes", value, {"n": str(n)}) for n, value in enumerate(values)]  # type: ignore[arg-type]
         gather(Round({"host": lambda: lies}), now=NOW)
         assert kept.values("cockpit_processes") == [7.0]
         assert kept.values("cockpit_probe_up") == [1]
+
+    def test_a_machine_that_lies_tells_less_and_nothing_false(self, kept: Kept) -> None:
+        lies = FakePsutil(
+            virtual_memory=SimpleNamespace(total=1000, available=2000),  # seen in containers
+            swap_memory=SimpleNamespace(used=-4, total=2**64 - 1),
+            getloadavg=(float("nan"), float("inf"), 0.5),
+            net_io_counters={"eth0": Net(-1, 2, None, 4, 5, 6, 7, 8)},
+            disk_io_counters={"vda": SimpleNamespace(read_bytes="many", write_bytes=2, read_count=3, write_count=4)},
+            boot_time=-1,
+        )
+        assert gather(Round({"host": Host(lies, sleep=lambda _: None).read}), now=NOW, host="h1") > 0
+        assert kept.values("cockpit_probe_up") == [1]
+        assert kept.values("cockpit_memory_used_bytes") == kept.values("cockpit_boot_timestamp_seconds") == []
+        assert [each.family for each in kept.samples if "swap" in each.family] == []
+        assert kept.values("cockpit_load_average") == [0.5]
+        network = {each.family: each.value for each in kept.samples if "network" in each.family}
+        assert "cockpit_network_transmit_bytes_total" not in network
+        assert "cockpit_network_transmit_packets_total" not in network
+        assert network["cockpit_network_receive_bytes_total"] == 2
+        assert kept.values("cockpit_disk_read_bytes_total") == []
+        assert kept.values("cockpit_disk_written_bytes_total") == [2]
 
     def test_labels_are_text_that_the_store_takes(self, kept: Kept) -> None:
         gather(Round({"host": one(name="a\x00b\ud800c\n", long="x" * 500)}), now=NOW)
@@ -189,6 +243,45 @@ class TestDeadlines:
         gather(probes, now=NOW)
         assert kept.values("cockpit_probe_up") == [0, 1]
         assert kept.values("cockpit_load_average") == [1]
+
+    def test_growth_told_too_late_is_kept_at_the_next_look(self, kept: Kept, release: threading.Event) -> None:
+        """A driver is slow just when its card fails, and tells of each error once."""
+        card = Card()
+        gpus = Gpus(lambda: FakeNvml(card))
+        probes = Round({"gpu": gpus.read}, deadline=0.2)
+        gather(probes, now=NOW, host="h1")
+        card.events.append(79)
+        card.changes["nvmlDeviceGetPowerUsage"] = hang(release)
+        gather(probes, now=NOW + timedelta(seconds=10), host="h1")
+        assert kept.increments == []
+        card.changes.clear()
+        release.set()
+        time.sleep(0.2)
+        for number in (2, 3):
+            gather(probes, now=NOW + timedelta(seconds=10 * number), host="h1")
+        assert [dict(each.labels)["xid"] for each in kept.increments] == ["79"]
+        assert kept.values("cockpit_probe_up", probe="gpu") == [1, 0, 1, 1]
+
+    def test_a_disk_that_hangs_keeps_the_machine_from_nothing(
+        self, kept: Kept, release: threading.Event, tmp_path: Path
+    ) -> None:
+        ps = FakePsutil(disk_usage=hang(release))
+        probes = Round({"host": Host(ps).read, "disks": Disks(tmp_path, ps).read}, deadline=0.5)
+        gather(probes, now=NOW, host="h1")
+        assert kept.values("cockpit_probe_up", probe="disks") == [0]
+        assert kept.values("cockpit_probe_up", probe="host") == [1]
+        assert kept.values("cockpit_memory_total_bytes") == [1000]
+        assert kept.values("cockpit_disk_used_bytes") == []
+
+    @pytest.mark.parametrize("call", ["virtual_memory", "cpu_times", "net_io_counters", "pids"])
+    def test_a_machine_that_hangs_keeps_its_cards_from_nothing(
+        self, kept: Kept, release: threading.Event, call: str
+    ) -> None:
+        machine = Host(FakePsutil(**{call: hang(release)})).read
+        gather(Round({"host": machine, "gpu": Gpus(lambda: FakeNvml(Card())).read}, deadline=0.3), now=NOW, host="h1")
+        assert kept.values("cockpit_probe_up", probe="host") == [0]
+        assert kept.values("cockpit_gpu_up") == [1]
+        assert not any(each.family.startswith(("cockpit_cpu", "cockpit_mem", "cockpit_net")) for each in kept.samples)
 
     def test_all_probes_have_the_deadline_together(self, kept: Kept, release: threading.Event) -> None:
         probes = Round({f"p{n}": lambda: release.wait(30) and None for n in range(6)}, deadline=0.3)
@@ -318,6 +411,34 @@ class TestSlots:
         with pytest.raises(ConnectionError):
             tasks.gather()
         assert Slot.objects.get().task == "gather"
+
+    def test_the_house_is_kept_free_of_slots_of_hosts_that_are_gone(
+        self, database: str, at_hosts: Callable[..., list[str]]
+    ) -> None:
+        now = datetime.now(UTC)
+        at_hosts(["gone"], 1, now - timedelta(days=3))
+        at_hosts(["here"], 1, now)
+        tasks.keep_house()
+        assert set(Slot.objects.values_list("task", flat=True)) == {"gather", "gather here", "keep_house"}
+
+    def test_where_nobody_has_looked_lately_a_worker_looks_unasked(
+        self, database: str, at_hosts: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, settings: LazySettings
+    ) -> None:
+        looked = at_hosts(["one", "two"], 1, NOW)
+        assert sorted(looked) == ["backends", "one", "two"]
+        settings.HOST_NAME = "one"
+
+        def unasked(seconds: int) -> list[str]:
+            monkeypatch.setattr(tasks, "_now", lambda: NOW + timedelta(seconds=seconds))
+            looks: list[str] = []
+            monkeypatch.setattr(
+                tasks.gathering, "gather", lambda probes, *, now, host=None: looks.append(host or probes)
+            )
+            tasks.gather_unasked()
+            return looks
+
+        assert [unasked(seconds) for seconds in (1, 11, 19)] == [[], [], []]
+        assert [unasked(seconds) for seconds in (21, 22, 31, 41)] == [["backends", "one"], [], [], ["backends", "one"]]
 
     def test_time_is_the_databases(self, database: str) -> None:
         assert abs(tasks._now() - datetime.now(UTC)) < timedelta(seconds=5)

@@ -238,5 +238,31 @@ class TestHeartbeats:
     def test_a_broker_that_is_away_keeps_no_process_from_its_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(heartbeats, "client", lambda: redis.Redis.from_url("redis://127.0.0.1:1/0"))
         heartbeats.leave("worker")
+        heartbeats.failed({"fold": "OperationalError"})
         with pytest.raises(redis.ConnectionError):
             heartbeats.hosts()
+        with pytest.raises(redis.ConnectionError):
+            heartbeats.failures({})
+
+    def test_the_newest_failure_of_a_part_is_told_to_all(self, broker: redis.Redis) -> None:
+        heartbeats.failed({"fold": "OperationalError", "probe gpu on h 1": "no answer within 3 s"})
+        mine = {"fold": heartbeats.failure("no sign of life", 60.0), "cache": heartbeats.failure("ConnectionError")}
+        assert heartbeats.failures(mine)["fold"].words == "OperationalError"
+        told = heartbeats.failures({})
+        assert {part: one.words for part, one in told.items()} == {
+            "fold": "OperationalError", "probe gpu on h 1": "no answer within 3 s", "cache": "ConnectionError",
+        }  # fmt: skip
+        assert told["cache"] == mine["cache"]
+        newer = heartbeats.failure("DataError", -1.0)
+        assert heartbeats.failures({"fold": newer})["fold"].words == "DataError"
+        assert heartbeats.failures({})["fold"].words == "DataError"
+
+    def test_failures_of_long_ago_are_forgotten_and_bounded(self, broker: redis.Redis) -> None:
+        now = time.time()
+        entries = {f"probe {number}": f"{now - number:.3f} failed" for number in range(700)}
+        broker.hset("cockpit:errors", mapping=entries | {"probe gone": f"{now - 31 * 86_400:.3f} failed"})
+        assert len(broker.hgetall("cockpit:errors")) == 701  # type: ignore[arg-type]
+        heartbeats.failures({})
+        assert set(heartbeats.failures({})) == {f"probe {number}" for number in range(500)}
+        heartbeats.failed({"cache": "x" * 10_000})
+        assert len(heartbeats.failures({})["cache"].words) == 300

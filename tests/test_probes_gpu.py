@@ -132,6 +132,31 @@ class TestCards:
             assert found(probe.read(), "cockpit_gpu_up") == [1]
         assert [one["event"] for one in said] == ["a card does not answer"]
 
+    def test_a_card_that_answers_no_question_is_not_up(self) -> None:
+        calls = [name for name in vars(FakeNvml) if name.startswith("nvmlDeviceGet") and "Handle" not in name]
+        readings = read(Card(), Card(changes=dict.fromkeys(calls, error("UNKNOWN"))))
+        assert [(one.family, one.value) for one in readings if one.labels["gpu"] == "1"] == [("cockpit_gpu_up", 0)]
+        assert found(readings, "cockpit_gpu_up", gpu="0") == [1]
+
+    def test_cards_that_vanish_are_not_up(self) -> None:
+        nvml = FakeNvml(Card(), Card())
+        probe = Gpus(lambda: nvml)
+        assert found(probe.read(), "cockpit_gpu_up") == [1, 1]
+        nvml.cards.pop()
+        assert found(probe.read(), "cockpit_gpu_up") == [1, 0]
+        nvml.cards.pop()
+        assert found(probe.read(), "cockpit_gpu_up") == [0, 0]
+
+    def test_a_driver_that_vanishes_with_its_cards_is_an_error(self) -> None:
+        nvml = FakeNvml(Card())
+        probe = Gpus(lambda: nvml)
+        probe.read()
+        probe._nvml, nvml.start = None, error("DRIVER_NOT_LOADED")
+        with pytest.raises(pynvml.NVMLError_DriverNotLoaded):
+            probe.read()
+        nvml.start = None
+        assert found(probe.read(), "cockpit_gpu_up") == [1]
+
     def test_a_library_that_forgot_us_is_begun_anew(self) -> None:
         card = Card(changes={"nvmlDeviceGetPowerUsage": error("UNINITIALIZED")})
         nvml = FakeNvml(card)

@@ -10,7 +10,7 @@ import pytest
 
 from monitoring.families import BY_NAME
 from monitoring.gathering import believable
-from monitoring.probes.host import MOST_INTERFACES, MOST_MOUNTS, MOST_PROCESSORS, Disks, Host, busy_share
+from monitoring.probes.host import MOST_DISKS, MOST_INTERFACES, MOST_MOUNTS, MOST_PROCESSORS, Disks, Host, busy_share
 from monitoring.probes.reading import Reading
 
 Times = namedtuple("Times", "user nice system idle iowait irq softirq steal guest guest_nice")
@@ -32,7 +32,7 @@ class FakePsutil:
             "virtual_memory": SimpleNamespace(total=1000, available=400),
             "swap_memory": SimpleNamespace(used=10, total=100),
             "net_io_counters": {"eth0": Net(1, 2, 3, 4, 5, 6, 7, 8)},
-            "disk_io_counters": SimpleNamespace(read_bytes=1, write_bytes=2, read_count=3, write_count=4),
+            "disk_io_counters": {"vda": SimpleNamespace(read_bytes=1, write_bytes=2, read_count=3, write_count=4)},
             "boot_time": 1_700_000_000.0,
             "pids": [1, 2, 3],
             "disk_partitions": [SimpleNamespace(device="/dev/vda", mountpoint="/", fstype="ext4")],
@@ -44,7 +44,7 @@ class FakePsutil:
             answer = self.answers["per_cpu" if percpu else name]
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return answer() if callable(answer) else answer
 
         return call
 
@@ -92,7 +92,7 @@ class TestHost:
         assert found(readings, "cockpit_network_receive_bytes_total", interface="eth0") == [2]
         assert found(readings, "cockpit_network_transmit_bytes_total", interface="eth0") == [1]
         assert found(readings, "cockpit_network_transmit_drops_total", interface="eth0") == [8]
-        assert found(readings, "cockpit_disk_written_bytes_total") == [2]
+        assert found(readings, "cockpit_disk_written_bytes_total", disk="vda") == [2]
         assert found(readings, "cockpit_processes") == [3]
 
     @pytest.mark.parametrize(
@@ -118,6 +118,26 @@ class TestHost:
         assert found(readings, "cockpit_disk_reads_total") == []
         assert found(readings, "cockpit_processes") == [3]
 
+    @pytest.mark.parametrize(
+        ("devices", "disks"),
+        [
+            ("sda sda1 sda2 sdb dm-0 md0 loop0 loop17 ram0 zram0", "sda sdb"),
+            ("nvme0n1 nvme0n1p1 nvme0n1p12 nvme1n1 mmcblk0 mmcblk0p1", "mmcblk0 nvme0n1 nvme1n1"),
+            ("xvda1 xvdb", "xvda1 xvdb"),  # a part without a disk is all there is
+            ("disk0 disk1 sr0", "disk0 disk1 sr0"),
+        ],
+    )
+    def test_what_is_written_to_a_disk_is_counted_once(self, devices: str, disks: str) -> None:
+        counters = SimpleNamespace(read_bytes=1, write_bytes=2, read_count=3, write_count=4)
+        readings = host(FakePsutil(disk_io_counters=dict.fromkeys(devices.split(), counters))).read()
+        shown = [one.labels["disk"] for one in readings if one.family == "cockpit_disk_writes_total"]
+        assert shown == disks.split()
+
+    def test_disks_are_bounded(self) -> None:
+        counters = SimpleNamespace(read_bytes=1, write_bytes=2, read_count=3, write_count=4)
+        readings = host(FakePsutil(disk_io_counters={f"nvme{n}n1": counters for n in range(99)})).read()
+        assert len(found(readings, "cockpit_disk_reads_total")) == MOST_DISKS
+
     def test_utilisation_is_that_since_the_last_reading(self) -> None:
         ps = FakePsutil(cpu_times=times(10, 90))
         probe = host(ps)
@@ -136,6 +156,16 @@ class TestHost:
         assert found(probe.read(), "cockpit_cpu_utilization_ratio") == []
         ps.answers["cpu_times"] = times(2, 5)
         assert found(probe.read(), "cockpit_cpu_utilization_ratio") == [0.25]
+
+    def test_seconds_that_a_kernel_takes_back_are_no_new_beginning(self) -> None:
+        ps = FakePsutil(cpu_times=times(1000, 9000, 50))
+        probe = host(ps)
+        told = []
+        for now in (times(1000, 9000, 50), times(1001, 8999.5, 48), times(1002, 9009, 49), times(3, 20, 1)):
+            ps.answers["cpu_times"] = now
+            readings = probe.read()
+            told.append([found(readings, "cockpit_cpu_seconds_total", mode=mode) for mode in ("idle", "iowait")])
+        assert told == [[[9000], [50]], [[9000], [50]], [[9009], [50]], [[20], [1]]]
 
     def test_processors_switched_off_are_left_out_once(self) -> None:
         ps = FakePsutil()

@@ -433,6 +433,30 @@ class TestCap:
             world.observe(*totals)
         assert world.total(trace(BYTES, where=labelled(disk="__other__"))) == 0.0
 
+    def test_the_platform_has_room_for_many_machines(self, world: World) -> None:
+        world.observe(*(sample(1, labels=labelled(host=str(number)), organization="shared") for number in range(2_500)))
+        assert len(world.values(Scope.of("shared"))) == 2_500
+        assert world.counters(Scope.of("shared")) == {}
+
+    def test_series_silent_for_a_week_leave_their_places_to_others_and_counters_never(self, world: World) -> None:
+        old = NOW - 7 * DAY
+        world.observe(*(sample(1, old, labels=labelled(host=str(number))) for number in range(1_500)))
+        world.observe(*(increment(1, old, labels=labelled(route=str(number))) for number in range(500)))
+        late = labelled(host="late")
+        world.observe(sample(5, labels=late))
+        assert (LOAD, late) not in world.values()
+        later = NOW + HOUR
+        world.observe(sample(6, at(minutes=1), labels=late), now=later)
+        assert world.values()[LOAD, late] == 6.0
+        others = [sample(7, at(minutes=1), labels=labelled(host=f"new {number}")) for number in range(1_500)]
+        world.observe(*others, now=later)
+        # 500 counters and the one of overflow, and two series that are heard of, keep their places.
+        news = {labels for _, labels in world.values() if labels != late}
+        assert news == {labelled(host="__other__"), *(labelled(host=f"new {number}") for number in range(1_497))}
+        # One that had a place before is known again.
+        world.observe(sample(8, at(minutes=2), labels=labelled(host="0")), now=later)
+        assert world.values()[LOAD, labelled(host="0")] == 8.0
+
     def test_it_lets_the_first_ones_of_a_batch_in(self, world: World) -> None:
         names = [str(number) for number in range(2_002, 0, -1)]
         world.observe(*(sample(1, labels=labelled(host=name)) for name in names))

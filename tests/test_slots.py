@@ -75,6 +75,28 @@ class TestClaim:
         assert slots.claim("house", now=NOON, every=HOUR)
 
 
+class TestMissed:
+    def test_tells_whether_nobody_has_claimed_lately(self, database: str) -> None:
+        assert slots.missed("house", now=NOON, every=HOUR, slots=2)
+        slots.claim("house", now=NOON, every=HOUR)
+        slots.claim("other", now=NOON + 2 * HOUR, every=HOUR)
+        asked = [
+            slots.missed("house", now=NOON + minutes * HOUR / 60, every=HOUR, slots=2) for minutes in (0, 119, 120)
+        ]
+        assert asked == [False, False, True]
+
+
+class TestForget:
+    def test_drops_what_is_old_of_the_tasks_named_so(self, database: str) -> None:
+        for task in ("look one", "look two", "look", "house"):
+            for hours in (0, 3):
+                slots.claim(task, now=NOON + hours * HOUR, every=HOUR)
+        slots.forget("look ", before=NOON + HOUR)
+        left = Slot.objects.filter(slot=NOON).values_list("task", flat=True)
+        assert set(left) == {"look", "house"}
+        assert Slot.objects.count() == 6
+
+
 class TestSlotOf:
     @pytest.mark.parametrize(
         ("now", "every", "slot"),

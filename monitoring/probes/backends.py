@@ -49,7 +49,11 @@ _QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("cockpit_database_dead_rows", "cockpit_deltas_waiting"),
     ),
     "replication": (
-        "SELECT count(*), max(extract(epoch FROM replay_lag)) FROM pg_stat_replication",
+        # The server's own lag is of the last answer: forgotten where nothing new comes, and short for a standby that
+        # hangs. One that has not everything and is silent for longer than the usual ten seconds is behind by as much.
+        "SELECT count(*), max(CASE WHEN replay_lsn IS NOT NULL THEN extract(epoch FROM greatest(replay_lag,"
+        " interval '0', CASE WHEN replay_lsn <> sent_lsn THEN clock_timestamp() - reply_time - interval '10 s' END))"
+        " END) FROM pg_stat_replication",
         ("cockpit_database_standbys", "cockpit_database_replication_lag_seconds"),
     ),
     "slots": (

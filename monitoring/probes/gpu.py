@@ -100,7 +100,10 @@ def load_nvml() -> Any:
 
 
 class Gpus:
-    """All cards of this machine. One that does not answer is `cockpit_gpu_up` 0 and says nothing else."""
+    """All cards of this machine. One that does not answer is `cockpit_gpu_up` 0 and says nothing else.
+
+    So is one that was there and is gone: a machine is without cards only if it never showed one.
+    """
 
     def __init__(self, load: Callable[[], Any] = load_nvml) -> None:
         self._load = load
@@ -108,12 +111,13 @@ class Gpus:
         self._xids = XidWatch()
         self._said_none = False
         self._lost: set[int] = set()
+        self._most = 0  # cards that were ever there at once
 
     def read(self) -> list[Reading] | None:
         """Every card's readings; None on a machine without cards, said once in the log.
 
         Raises:
-            pynvml.NVMLError: when the library itself fails.
+            pynvml.NVMLError: when the library itself fails, or is gone with the cards that were there.
         """
         try:
             nvml = self._started()
@@ -123,14 +127,15 @@ class Gpus:
             return None
         except Exception as error:
             self._nvml = None  # the driver may have been exchanged under us: begin anew
-            if type(error).__name__ in _NONE_HERE:
-                self._say_none(str(error))
-                return None
-            raise
-        if count == 0:
+            if self._most or type(error).__name__ not in _NONE_HERE:
+                raise
+            self._say_none(str(error))
+            return None
+        self._most = max(self._most, min(count, MOST_CARDS))
+        if self._most == 0:
             self._say_none("no card found")
             return None
-        return [reading for number in range(min(count, MOST_CARDS)) for reading in self._card(nvml, number)]
+        return [reading for number in range(self._most) for reading in self._card(nvml, number)]
 
     def _started(self) -> Any:
         if self._nvml is None:
@@ -149,7 +154,10 @@ class Gpus:
         found: list[Reading] = []
         try:
             card = nvml.nvmlDeviceGetHandleByIndex(number)
-            for part in (_numbers, _throttles, _description, instances, processes):
+            found += _numbers(nvml, card)
+            if not found:
+                raise LookupError("no answer to any question")
+            for part in (_throttles, _description, instances, processes):
                 found += part(nvml, card)
             self._lost.discard(number)
         except Exception as error:

@@ -1,7 +1,8 @@
 """The machine this process runs on, by psutil: processors, memory, network and disks."""
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import psutil
 
 from monitoring.probes.reading import Reading, each
 
-MOST_PROCESSORS, MOST_INTERFACES, MOST_MOUNTS = 64, 16, 16
+MOST_PROCESSORS, MOST_INTERFACES, MOST_MOUNTS, MOST_DISKS = 64, 16, 16, 16
 _FIRST_WAIT = 0.1  # seconds: utilisation needs two looks, and the first reading shall have one
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 # Made by container engines, hypervisors and the kernel itself: their traffic passes a real one too, or nowhere.
 _VIRTUAL = ("lo", "veth", "docker", "br-", "virbr", "ifb", "cni", "cali", "flannel", "dummy", "vnet", "tap", "podman")
+_VIRTUAL_DISKS = ("loop", "ram", "zram", "dm-", "md")  # on top of real ones, or in memory
+_PART = re.compile(r"(.*?)(?:(?<=\d)p)?\d+")  # of a disk whose own name ends with a digit: after a p
 _NETWORK = (
     ("cockpit_network_receive_bytes_total", "bytes_recv"),
     ("cockpit_network_transmit_bytes_total", "bytes_sent"),
@@ -44,6 +47,7 @@ class Host:
         self._ps = ps
         self._sleep = sleep
         self._before: tuple[Any, list[Any]] | None = None
+        self._seconds: dict[str, float] = {}
 
     def read(self) -> list[Reading]:
         """Raises the last error when nothing at all could be read."""
@@ -70,9 +74,9 @@ class Host:
             self._sleep(_FIRST_WAIT)
         (total_before, cores_before), (total, cores) = self._before, self._times()
         self._before = total, cores
-        for mode in _MODES:
-            if hasattr(total, mode):
-                yield Reading("cockpit_cpu_seconds_total", getattr(total, mode), {"mode": mode})
+        self._seconds = held(self._seconds, total)
+        for mode, seconds in self._seconds.items():
+            yield Reading("cockpit_cpu_seconds_total", seconds, {"mode": mode})
         if (share := busy_share(total_before, total)) is not None:
             yield Reading("cockpit_cpu_utilization_ratio", share)
         if len(cores) == len(cores_before):  # else one was switched on or off, and numbers mean others now
@@ -104,10 +108,10 @@ class Host:
                 yield Reading(family, getattr(counters[interface], name), {"interface": interface})
 
     def _disk_operations(self) -> Iterator[Reading]:
-        counters = self._ps.disk_io_counters(perdisk=False, nowrap=False)
-        if counters is not None:  # a machine without disks of its own
+        counters = self._ps.disk_io_counters(perdisk=True, nowrap=False) or {}  # none: a machine without its own
+        for disk in whole_disks(counters)[:MOST_DISKS]:
             for family, name in _DISK_IO:
-                yield Reading(family, getattr(counters, name))
+                yield Reading(family, getattr(counters[disk], name), {"disk": disk})
 
 
 class Disks:
@@ -137,6 +141,23 @@ class Disks:
             Reading("cockpit_disk_free_bytes", usage.free, {"mount": mount}),
             Reading("cockpit_disk_size_bytes", usage.total, {"mount": mount}),
         ]
+
+
+def whole_disks(names: Iterable[str]) -> list[str]:
+    """The disks among the names of block devices, without their parts: vda and nvme0n1, but not vda1 and nvme0n1p1."""
+    real = sorted(name for name in names if not name.startswith(_VIRTUAL_DISKS))
+    return [name for name in real if (part := _PART.fullmatch(name)) is None or part[1] not in real]
+
+
+def held(before: Mapping[str, float], total: Any) -> dict[str, float]:
+    """Seconds by mode, none less than before: a kernel takes back some of what it counted as idle or as waiting.
+
+    Time spent for programs never falls. Where it does, the counters began anew, all of them.
+    """
+    counters = {mode: float(getattr(total, mode)) for mode in _MODES if hasattr(total, mode)}
+    if counters["user"] < before.get("user", 0.0):
+        return counters
+    return {mode: max(seconds, before.get(mode, 0.0)) for mode, seconds in counters.items()}
 
 
 def busy_share(before: Any, after: Any) -> float | None:

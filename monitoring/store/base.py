@@ -177,8 +177,9 @@ class Store(Protocol):
         A second sample of a series for the same moment changes nothing, as long as single samples are kept (2 days);
         older ones count in the rollups alone, each time they are sent. Of a running total the growth since the newest
         sample is added up: nothing for the first one and for late ones, the value itself after a fall. A new series
-        beyond the 2,000 of its organization and source is kept as one whose label values are all `__other__`, and its
-        readings are counted in cockpit_series_overflow_total{family}; a running total kept so tells no growth.
+        beyond the 2,000 of its organization and source (20,000 of `shared`) is kept as one whose label values are all
+        `__other__`, and its readings are counted in cockpit_series_overflow_total{family}; a running total kept so
+        tells no growth. Series of samples that have been silent for a week do not count.
 
         Raises:
             OutOfScope: for an organization outside `scope`.

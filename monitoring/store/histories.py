@@ -71,7 +71,7 @@ def history(scope: Scope, traces: Sequence[Trace], *, step_seconds: int) -> list
     parts: dict[str, list[_Part]] = {"minute": [], "hour": []}
     step, now = timedelta(seconds=step_seconds), timezone.now()
     with scope.enter(), connection.cursor() as cursor:
-        index = _index(cursor, {(one.organization, one.family) for one in traces if one.organization in scope})
+        index = _index(cursor, [one for one in traces if one.organization in scope])
         for number, trace in enumerate(traces):
             found = list(_matching(index, trace))
             stretches = list(_stretches(trace, step, now)) if found else []
@@ -87,15 +87,18 @@ def history(scope: Scope, traces: Sequence[Trace], *, step_seconds: int) -> list
     return list(answers)
 
 
-def _index(cursor: Any, wanted: Collection[tuple[str, str]]) -> _Index:
-    """The series of these organizations and families by each of their labels."""
+def _index(cursor: Any, traces: Sequence[Trace]) -> _Index:
+    """The series of these organizations and families by each of their labels, but those that were silent by then."""
     found: _Index = {}
-    if not wanted:
+    if not traces:
         return found
+    wanted = {(one.organization, one.family) for one in traces}
+    since = max(min(one.start for one in traces), EPOCH) - timedelta(days=1)  # more than any rollup widens an edge
     cursor.execute(
         "SELECT organization_id, family, id, source, labels::text FROM monitoring_series "
-        "JOIN unnest(%s::text[], %s::text[]) AS wanted (organization_id, family) USING (organization_id, family)",
-        [list(column) for column in zip(*sorted(wanted), strict=True)],
+        "JOIN unnest(%s::text[], %s::text[]) AS wanted (organization_id, family) USING (organization_id, family) "
+        "WHERE at >= %s",
+        [*(list(column) for column in zip(*sorted(wanted), strict=True)), since],
     )
     for organization, family, identifier, source, text in cursor.fetchall():
         series = _Series(identifier, source, _labels(text))

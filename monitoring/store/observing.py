@@ -69,7 +69,7 @@ def observe(scope: Scope, samples: Sequence[Sample], increments: Sequence[Increm
     if not readings:
         return
     with scope.enter(), connection.cursor() as cursor:
-        admitted = admit(cursor, readings)
+        admitted = admit(cursor, readings, now=now)
         newest = _lock(cursor, admitted)
         since_ms = milliseconds(retention.single_samples_since(now))
         known = _repeated(cursor, admitted, since_ms)

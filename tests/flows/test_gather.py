@@ -9,7 +9,7 @@ from pathlib import Path
 from cockpit.embedded.places import Places
 from cockpit.env import ROOT
 from tests.flows.test_record_and_see import admin_connection
-from tests.house import House
+from tests.house import House, house
 from tests.servers import await_true, clean_environment
 
 EXPECTED = {
@@ -26,6 +26,8 @@ EXPECTED = {
     "cockpit_task_runs_total",
     "cockpit_probe_up",
 }
+
+PROBES = ("host", "disks", "database", "cache", "broker")
 
 
 def levels(cockpit: House) -> dict[tuple[str, str], float]:
@@ -106,3 +108,27 @@ def test_another_host_looks_at_itself_and_another_beat_changes_nothing(cockpit: 
             process.send_signal(signal.SIGTERM)
         ended = [process.wait(15) for process in processes]
     assert ended == [0, 0]
+
+
+def test_without_a_broker_it_goes_on_looking_and_says_what_is_away() -> None:
+    """Beat's messages come by the very thing that is away, so workers look unasked."""
+
+    def up() -> dict[str, float]:
+        found = {labels: value for (family, labels), value in levels(small).items() if family == "cockpit_probe_up"}
+        return {name: value for name in PROBES for labels, value in found.items() if f'"{name}"' in labels}
+
+    def last_look() -> float:
+        return max(of(small, "cockpit_probe_last_success_timestamp_seconds"), default=0.0)
+
+    with house(GATHER_INTERVAL="5") as small:
+        assert await_true(lambda: up() == dict.fromkeys(PROBES, 1), 60), up()
+        valkey = next(child for child in small.process.children() if "valkey" in " ".join(child.cmdline()))
+        valkey.suspend()
+        try:
+            away = dict.fromkeys(PROBES, 1) | {"cache": 0, "broker": 0}
+            assert await_true(lambda: up() == away, 45), up()
+            before = last_look()
+            assert await_true(lambda: last_look() > before, 30)
+        finally:
+            valkey.resume()
+        assert await_true(lambda: up() == dict.fromkeys(PROBES, 1), 60), up()
