@@ -18,8 +18,8 @@ from django.db import connections, transaction
 from django.http import QueryDict
 
 from cockpit import env
-from cockpit.dashboard import integration, windows
-from cockpit.demo import calls, loading, samples
+from cockpit.dashboard import integration, readings, windows
+from cockpit.demo import calls, loading, samples, traffic
 from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls
 from cockpit.demo.loading import Trickle
 from cockpit.demo.profiles import INPUT_TOKENS, MACHINES, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
@@ -476,6 +476,96 @@ class TestMachines:
         assert span.count == 4
         [(_, grown)] = traced("cockpit_network_transmit_bytes_total", hours=1, host="demo-gpu-1")
         assert 120 * 1024 < grown.total < 120 * 8 * 2**20
+
+
+def grown(at: datetime, seconds: float = 60.0) -> dict[tuple[str, ...], float]:
+    """What grew in the time before a moment, by organization, family and label values."""
+    found = samples.increments(at, seconds, Telling(NOW), ZONES)
+    return {(one.organization, one.family, *(value for _, value in one.labels)): one.amount for one in found}
+
+
+class TestServices:
+    def test_every_family_of_the_panels_has_demo_data(self) -> None:
+        told = {family for at in range(0, 30 * 24, 2) for family, *_ in read(NOW - at * HOUR)}
+        told |= {family for at in range(0, 30 * 24, 2) for _, family, *_ in grown(NOW - at * HOUR, 3600.0)}
+        rare = {"cockpit_database_deadlocks_total", "cockpit_gpu_xid_errors_total",
+                *(f"cockpit_network_{way}_errors_total" for way in ("receive", "transmit"))}  # fmt: skip
+        assert (readings.SHARED.keys() | readings.OWN.keys()) - told <= rare
+
+    def test_all_of_it_is_demo_and_of_the_right_organization(self) -> None:
+        for hour in range(0, 30 * 24, 7):
+            for one in samples.increments(NOW - hour * HOUR, 3600.0, Telling(NOW), ZONES):
+                assert one.source == "demo"
+                assert one.amount > 0
+                own = one.family in readings.OWN or one.family.startswith("cockpit_http")
+                assert (one.organization in BY_ORGANIZATION) is own, one.family
+                assert own or one.organization == "shared"
+
+    def test_nothing_is_over_its_limit(self) -> None:
+        for hour in range(30 * 24):
+            said = read(NOW - hour * HOUR)
+            assert 0 < said["cockpit_database_connections",] < said["cockpit_database_connections_limit",]
+            assert 0 < said["cockpit_cache_memory_used_bytes",] <= said["cockpit_cache_memory_limit_bytes",]
+
+    def test_a_histogram_counts_as_its_requests_do(self) -> None:
+        for hour in (3, 11, 15):
+            found = grown(MONDAY + hour * HOUR, 600.0)
+            for organization in BY_ORGANIZATION:
+                below = {
+                    labels[0]: amount
+                    for (slug, family, *labels), amount in found.items()
+                    if (slug, family, labels[-1:]) == (organization, traffic.DURATIONS + "_bucket", ["inference"])
+                }
+                bounds = sorted(below, key=float)
+                assert bounds[-1] == "+Inf"
+                assert [below[one] for one in bounds] == sorted(below[one] for one in bounds)
+                asked = sum(
+                    amount
+                    for (slug, family, *labels), amount in found.items()
+                    if (slug, family) == (organization, traffic.REQUESTS) and "inference" in labels
+                )
+                assert below["+Inf"] == asked > 0
+
+    def test_requests_follow_the_calls(self) -> None:
+        recorded = len(made(SWAGGY, MONDAY + 9 * HOUR, 8))
+        asked = sum(
+            amount
+            for hour in range(9, 17)
+            for (slug, family, *labels), amount in grown(MONDAY + (hour + 0.5) * HOUR, 3600.0).items()
+            if (slug, family) == (SWAGGY, traffic.REQUESTS) and "inference" in labels
+        )
+        assert asked == pytest.approx(recorded, rel=0.2)
+
+    def test_a_worker_is_away_and_work_waits_while_the_card_is_hot(self) -> None:
+        began = Telling(NOW).start_of(STORY.incidents[0], UTC_ZONE)
+        during, before = read(began + timedelta(minutes=30)), read(began - timedelta(minutes=30))
+        assert during["cockpit_workers",] < before["cockpit_workers",]
+        assert during["cockpit_queue_depth", "celery"] > before["cockpit_queue_depth", "celery"] + 10
+        assert during["cockpit_queue_oldest_seconds", "celery"] > 30
+
+    def test_a_runaway_loop_meets_the_limits(self) -> None:
+        at = Telling(NOW).start_of(STORY.incidents[2], UTC_ZONE) + timedelta(minutes=30)
+        during, before = grown(at, 3600.0), grown(at - 4 * HOUR, 3600.0)
+        limited = (SWAGGY, "cockpit_rate_limited_total", "inference")
+        assert during[limited] > 50 > before.get(limited, 0)
+        assert ("shared", "cockpit_cache_evicted_keys_total") in during
+        assert ("shared", "cockpit_cache_evicted_keys_total") not in before
+
+    @pytest.mark.usefixtures("database")
+    def test_what_each_organization_was_asked_is_its_own_and_goes_with_the_demo(self) -> None:
+        loading.load(NOW - 3 * HOUR, NOW, telling=Telling(NOW))
+
+        def requests(slug: str) -> float:
+            trace = Trace(organization=slug, family=traffic.REQUESTS, by=("route",), sources=("demo",),
+                          start=hour_of(NOW) - 4 * HOUR, end=hour_of(NOW) + 2 * HOUR)  # fmt: skip
+            [found] = current_store().history(EVERYONE, [trace], step_seconds=3600)
+            return sum(span.total for spans in found.values() for _, span in spans)
+
+        assert min(requests(SWAGGY), requests(SCIENTIA)) > 0
+        assert requests("shared") == 0
+        assert current_store().levels(EVERYONE, since=NOW - 90 * DAY) == []
+        run("clear")
+        assert requests(SWAGGY) == requests(SCIENTIA) == 0
 
 
 class TestWhereItMay:

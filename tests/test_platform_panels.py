@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from django.http import QueryDict
 from django.template.loader import render_to_string
@@ -37,7 +38,7 @@ def track(values: Any, source: str = "live", total: float | None = None, /, **la
     values = list(values) if isinstance(values, list | tuple) else [values] * 24
     moments = T[-len(values) :]
     spans = {
-        moment: Span(6, 6.0 * value if total is None else total, value, value, value)
+        moment: Span(360, 360.0 * value if total is None else total, value, value, value)
         for moment, value in zip(moments, values, strict=True)
         if value is not None
     }
@@ -262,10 +263,29 @@ class TestCards:
 
 
 class TestServices:
-    def test_live_samples_go_before_the_demos(self) -> None:
-        seen = looked(database(), {"cockpit_database_connections": track(55, "demo")})
+    def test_live_samples_go_before_the_demos_and_both_are_told(self) -> None:
+        demo = {
+            "cockpit_database_connections": track(55, "demo"),
+            "cockpit_cache_latency_seconds": track(0.002, "demo"),
+            "cockpit_queue_depth": track(7, "demo", queue="celery"),
+        }
+        seen = looked(database(), demo, {"cockpit_queue_depth": track(4, queue="celery")})
         assert services.source_of(seen.readings, services.BACKENDS, "database") == "live"
-        assert "12 of 97" in text("developer", seen, "backends")
+        page = text("developer", seen, "backends")
+        assert re.search(r"demo data included .*Database .*12 of 97, .*Database demo data .*55 highest 55", page)
+        assert "Cache and broker demo data Latency 2 ms" in page
+        queues = text("developer", seen, "queues")
+        assert re.search(r"Background work .*Background work demo data .*celery 4 4 .*celery demo data 7 7", queues)
+
+    def test_the_work_of_a_database_is_told_and_deadlocks_where_there_were_some(self) -> None:
+        calm = looked(database(), {"cockpit_database_commits_total": track(9.0, "live", 36_000.0)})
+        page = text("developer", calm, "backends")
+        assert "Transactions 20 /s" in page  # half of the newest hour has passed
+        assert "Size 3 GiB unchanged" in page
+        assert "Deadlocks" not in page
+        stuck = {"cockpit_database_deadlocks_total": track([1.0, 2.0], "live", 1.0)}
+        page = text("developer", looked(database(), stuck), "backends")
+        assert "Deadlocks 2 (to be watched) in this window" in page
 
     def test_a_database_that_is_not_read_says_since_when_and_shows_no_zero(self) -> None:
         read = NOW - timedelta(minutes=26)
@@ -274,7 +294,7 @@ class TestServices:
 
     def test_queues_tell_depth_age_and_who_works(self) -> None:
         page = text("developer", looked(*EVERYTHING), "queues")
-        for said in ("Workers alive 2", "Beat beats", "celery 3 3 3 min 20 s"):
+        for said in ("Workers alive 2", "Beat on time", "celery 3 3 3 min 20 s"):
             assert said in page, said
 
     def test_beat_that_is_silent_is_said(self) -> None:
@@ -321,6 +341,22 @@ class TestTraffic:
         page = text("developer", looked(*EVERYTHING), "security")
         assert "Credentials refused 24" in page
         assert "Wrong secret of a known key 24" in page
+        assert "Nothing was refused" not in page
+
+    def test_refusals_are_drawn_over_time_and_limits_told_by_route(self) -> None:
+        seen = looked(
+            {"cockpit_auth_failures_total": track([5.0, 5.0], "live", 36.0, reason="expired_key")},
+            {"cockpit_rate_limited_total": track([5.0] * 3, "live", 2.0, route="inference")},
+        )
+        page = text("developer", seen, "security")
+        assert "credentials refused per minute" in page
+        assert re.search(r"Expired key 72 Over the limit of inference 6", page)
+        assert re.search(r"10:00 0 0.03 11:00 0.60 0.03 12:00 so far 1.20 0.07", page)
+
+    def test_where_nothing_was_refused_no_chart_is_drawn(self) -> None:
+        seen = looked({"cockpit_http_requests_total": track(5.0, "live", 1.0, route="inference", status="201")})
+        assert "Nothing was refused in the last 24 hours." in text("developer", seen, "security")
+        assert 'data-chart="refusals"' not in html("developer", seen, "security")
 
 
 class TestCapacity:
@@ -334,6 +370,8 @@ class TestCapacity:
         assert "The database answers and has room." in page
         assert "At the busiest time the machine used about two fifths of its computing power." in page
         assert "As of 12:30." in page
+        for figure in ("Computing power 40 % used", "Memory 50 % free", "Storage 40 % free", "Database 88 % free"):
+            assert figure in page, figure
         for jargon in ("CPU", "GPU", "RAM", "GiB", "p95", "ratio", "host"):
             assert jargon not in page
 
@@ -350,6 +388,40 @@ class TestCapacity:
     def test_shares_are_said_as_people_say_them(self, share: float, words: str) -> None:
         assert capacity.part(share) == words
 
+    @pytest.mark.parametrize(
+        ("share", "told"), [(0.0, "0 %"), (0.004, "0.40 %"), (0.265, "26 %"), (0.9999, "99.99 %"), (1.0, "100 %")]
+    )
+    def test_a_number_stands_beside_the_words_and_rounds_nothing_away(self, share: float, told: str) -> None:
+        assert capacity.exact(share).replace("\N{NO-BREAK SPACE}", " ") == told
+
+    def test_the_moments_after_a_start_are_no_busiest_time(self) -> None:
+        seen = looked(a_host("one", cpu=[0.2] * 23 + [0.98]))
+        newest = seen.readings.of("cockpit_cpu_utilization_ratio")[0].spans[T[-1]]
+        assert "98 % used" in text("executive", seen, "capacity")
+        seen.readings.of("cockpit_cpu_utilization_ratio")[0].spans[T[-1]] = msgspec.structs.replace(newest, count=5)  # type: ignore[index]
+        assert "20 % used" in text("executive", seen, "capacity")
+
+    @pytest.mark.parametrize(
+        ("refused", "asked", "said", "verdict"),
+        [
+            (0.0, 10.0, "No attempt to get in with a key of this organization was turned away in", "Room enough"),
+            (1.0, 90.0, "24 attempts to get in with a key of this organization were turned away in", "Room enough"),
+            (1.0, 10.0, "24 attempts to get in", "Worth watching"),
+            (1 / 24, 0.04, "One attempt to get in with a key of this organization was turned away", "Room enough"),
+        ],
+    )
+    def test_who_was_turned_away_is_told_and_watched_where_it_is_much(
+        self, refused: float, asked: float, said: str, verdict: str
+    ) -> None:
+        counted = {
+            "cockpit_auth_failures_total": track(1.0, "live", refused, reason="wrong_secret"),
+            "cockpit_http_requests_total": track(1.0, "live", asked, route="inference", status="201"),
+        }
+        page = self.said(a_host("one"), database(), counted)
+        assert said in page
+        assert verdict in page
+        assert "Access" not in self.said(a_host("one"), database())
+
     def test_a_disk_that_fills_says_when_it_is_full(self) -> None:
         page = self.said(a_host("one", disk=[0.5 + 0.01 * n for n in range(24)]), database())
         assert "At the pace of this period it is full in about one day." in page
@@ -363,7 +435,8 @@ class TestCapacity:
         host = a_host("one")
         assert "One graphics card is so hot that it slows itself down." in self.said(host, a_card("0"), slowed)
         assert "It has cooled." in self.said(host, a_card("0"), was)
-        assert "One graphics card runs hot." in self.said(host, a_card("0", heat=85), a_card("1"))
+        one_of_two = self.said(host, a_card("0", heat=85), a_card("1"))
+        assert "Graphics cards 1 of 2 One graphics card runs hot." in one_of_two
         assert "Both graphics cards run cool." in self.said(host, a_card("0"), a_card("1"))
         assert "raphics" not in self.said(host)
 

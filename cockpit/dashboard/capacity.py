@@ -4,16 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from django.conf import settings
+
+from cockpit.dashboard import words
 from cockpit.dashboard.cards import CARD_FAMILIES, HEAT, cards, too_hot
 from cockpit.dashboard.machines import HOST_FAMILIES, fullest, hosts
 from cockpit.dashboard.readings import Readings, Silence, Track
 from cockpit.dashboard.services import BACKENDS, source_of
 from cockpit.dashboard.sight import Sight
+from cockpit.dashboard.traffic import REFUSED, REQUESTS
 from cockpit.dashboard.units import Context, share
 
 Level = Literal["good", "near", "bad", "unknown"]
 _WORST: tuple[Level, ...] = ("bad", "near", "unknown", "good")
-_VERDICTS = {"good": "Room enough", "near": "Getting tight", "bad": "Needs attention", "unknown": "Not all is known"}
+_VERDICTS = {"good": "Room enough", "near": "Worth watching", "bad": "Needs attention", "unknown": "Not all is known"}
 _PARTS = (
     (0.03, "next to nothing"), (0.07, "a twentieth"), (0.15, "about a tenth"), (0.22, "about a fifth"),
     (0.29, "about a quarter"), (0.36, "about a third"), (0.45, "about two fifths"), (0.58, "about half"),
@@ -22,15 +26,18 @@ _PARTS = (
 _LEAST_GROWTH = 0.002  # of a disk, over the window: less is no trend
 _SOON, _LATER = 7.0, 45.0  # days until a disk is full: bad, near
 _DAY = 86_400.0
+_WATCHED = 300.0  # seconds: half of that shows how busy a machine was
+_MANY, _MUCH = 20, 0.05  # refusals from which on their share of all requests is looked at, and a share to watch
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One thing to know: how it stands, and a sentence or two."""
+    """One thing to know: how it stands, a sentence or two, and the one number that shows it."""
 
     level: Level
     topic: str
     sentence: str
+    figure: str = ""
 
 
 def part(of_whole: float) -> str:
@@ -38,19 +45,24 @@ def part(of_whole: float) -> str:
     return next((name for limit, name in _PARTS if of_whole < limit), "all")
 
 
+def exact(share: float) -> str:
+    """A share as a number beside its words: whole per cents, but what is nearly nothing or nearly all stays so."""
+    return f"{100 * share:.0f}{words.SPACE}%" if 0.01 <= share <= 0.99 else words.percent(share) or ""
+
+
 def capacity(sight: Sight) -> Context | None:
     readings = sight.readings
     expected = sight.totals.inferences and sight.source is None
     if not readings.platform or not (hosts(readings) or expected):
         return None
-    judged = (_machines(readings, sight.last), _graphics(readings), _store(readings))
+    judged = (_machines(readings, sight.last), _graphics(readings), _store(readings), _access(readings, sight.last))
     statements = [statement for some in judged for statement in some]
     level = min((one.level for one in statements), key=_WORST.index, default="unknown")
     return {
         "level": level,
         "verdict": _VERDICTS[level],
         "statements": sorted(statements, key=lambda one: _WORST.index(one.level)),
-        "label": readings.label((*HOST_FAMILIES, *CARD_FAMILIES, *BACKENDS)),
+        "label": readings.label((*HOST_FAMILIES, *CARD_FAMILIES, *BACKENDS, REFUSED)),
         "as_of": f"{readings.until.astimezone(readings.steps.zone):%H:%M}",
     }
 
@@ -60,7 +72,7 @@ def _level(used: float, near: float, bad: float) -> Level:
 
 
 def _plural(number: int, one: str, many: str) -> str:
-    return f"one {one}" if number == 1 else f"{number} {many}"
+    return f"one {one}" if number == 1 else f"{number:,} {many}"
 
 
 def _unread(what: str, silent: Sequence[Silence], there: int) -> Statement | None:
@@ -99,12 +111,18 @@ Places = Sequence[tuple[str, str]]
 def _power(readings: Readings, places: Places) -> Iterable[Statement]:
     """By the busiest step of the window: an average hides the hours in which people wait."""
     tracks = [readings.one("cockpit_cpu_utilization_ratio", source, host=host) for source, host in places]
-    peaks = [max(span.mean for span in track.spans.values()) for track in tracks if track]
+    peaks = [mean for track in tracks if track for mean in _watched(track, readings)]
     if peaks:
         which = "the machine" if len(places) == 1 else "the busiest machine"
         used = max(peaks)
         sentence = f"At the busiest time {which} used {part(used)} of its computing power."
-        yield Statement(_level(used, 0.75, 0.9), "Computing power", sentence)
+        yield Statement(_level(used, 0.75, 0.9), "Computing power", sentence, f"{exact(used)} used")
+
+
+def _watched(track: Track, readings: Readings) -> list[float]:
+    """What each step held on average, without those of which next to nothing was seen, as just after a start."""
+    least = 0.5 * min(_WATCHED, readings.steps.seconds) if track.source == "live" else 0.0
+    return [span.mean for span in track.spans.values() if span.count * settings.GATHER_INTERVAL >= least]
 
 
 def _memory(readings: Readings, places: Places) -> Iterable[Statement]:
@@ -119,7 +137,7 @@ def _memory(readings: Readings, places: Places) -> Iterable[Statement]:
     if known:
         whose = "the machine's" if len(places) == 1 else "the fullest machine's"
         sentence = f"{part(1 - max(known)).capitalize()} of {whose} memory is free."
-        yield Statement(_level(max(known), 0.85, 0.95), "Room for growth", sentence)
+        yield Statement(_level(max(known), 0.85, 0.95), "Memory", sentence, f"{exact(1 - max(known))} free")
 
 
 def _storage(readings: Readings, places: Places) -> Iterable[Statement]:
@@ -134,7 +152,7 @@ def _storage(readings: Readings, places: Places) -> Iterable[Statement]:
         pace = "within a day" if days < 1 else f"in about {_plural(round(days), 'day', 'days')}"
         sentence += f" At the pace of this period {'it' if len(found) == 1 else 'one'} is full {pace}."
         level = min(level, "bad" if days < _SOON else "near", key=_WORST.index)
-    yield Statement(level, "Storage", sentence)
+    yield Statement(level, "Storage", sentence, f"{exact(1 - used.last / size.last)} free")
 
 
 def days_left(used: Track, size: Track) -> float | None:
@@ -192,19 +210,32 @@ def _heat_of(cards: int, lost: int, hot: int, slowed: int, before: int) -> State
     else:
         which = {1: "The graphics card runs", 2: "Both graphics cards run"}.get(cards, f"All {cards} run")
         level, sentence = "good", f"{which} cool."
-    return Statement(level, "Graphics cards", sentence)
+    worst = lost or slowed or hot or before
+    return Statement(level, "Graphics cards", sentence, f"{worst} of {cards}" if worst else "")
 
 
 def _store(readings: Readings) -> Iterable[Statement]:
     source = source_of(readings, BACKENDS, "database")
     if source is None:
-        yield Statement("unknown", "The store", "How the database does was not measured.")
+        yield Statement("unknown", "Database", "How the database does was not measured.")
         return
     track = readings.one("cockpit_database_connections", source)
     limit = readings.last("cockpit_database_connections_limit", source)
     if silence := readings.silence("database", source, [track]):
-        yield Statement("unknown", "The store", f"The database was not measured since {silence.since}.")
+        yield Statement("unknown", "Database", f"The database was not measured since {silence.since}.")
     elif track and limit:
         level = _level(track.last / limit, 0.75, 0.9)
         sentence = "The database answers and has room." if level == "good" else "The database has few places left."
-        yield Statement(level, "The store", sentence)
+        yield Statement(level, "Database", sentence, f"{exact(max(0.0, 1 - track.last / limit))} free")
+
+
+def _access(readings: Readings, period: str) -> Iterable[Statement]:
+    """Who tried the organization's keys in vain. Nothing is said where no request was counted at all."""
+    refused, requests = (sum(track.grown for track in readings.of(family)) for family in (REFUSED, REQUESTS))
+    if not (refused or requests):
+        return
+    level: Level = "near" if refused >= _MANY and refused > _MUCH * requests else "good"
+    times = _plural(round(refused), "attempt", "attempts").capitalize() if refused else "No attempt"
+    verb = "were" if round(refused) > 1 else "was"
+    sentence = f"{times} to get in with a key of this organization {verb} turned away in {period}."
+    yield Statement(level, "Access", sentence)

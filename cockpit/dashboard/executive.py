@@ -148,7 +148,7 @@ def unit_cost(sight: Sight) -> Context:
 
 
 def trend(sight: Sight) -> Context:
-    steps, size = sight.steps.coarser()
+    steps, size = sight.steps.coarser(charts.MOST_STEPS + 1)  # the first and the last are parts of one
     series, earlier = sight.answer.series, sight.earlier_series
     counted = costed = None
     if earlier:

@@ -1,9 +1,9 @@
-"""Database, cache and queues for developers; of live and demo samples of one service, the live ones are shown."""
+"""Database, cache and queues for developers; where there are live and demo samples, the live ones come first."""
 
 from collections.abc import Mapping, Sequence
 
 from cockpit.dashboard import charts, words
-from cockpit.dashboard.readings import Readings, Track
+from cockpit.dashboard.readings import SOURCES, Readings, Track
 from cockpit.dashboard.sight import Sight
 from cockpit.dashboard.units import Context, Row, State, Unit, labelled, share, state_of
 
@@ -18,15 +18,22 @@ _OLD_MESSAGE = (30.0, 120.0)
 
 def backends(sight: Sight) -> Context | None:
     readings = sight.readings
-    units = [unit for unit in (_database(readings), _cache(readings)) if unit]
+    of_database = [(source, _database) for source in sources_of(readings, _DATABASE, "database")]
+    of_cache = [(source, _cache) for source in sources_of(readings, _CACHE, "cache")]
+    there = sorted((*of_database, *of_cache), key=lambda pair: SOURCES.index(pair[0]))
+    units = [unit(readings, source) for source, unit in there]
     return {"units": units, "label": readings.label(BACKENDS)} if units else None
 
 
+def sources_of(readings: Readings, families: Sequence[str], probe: str) -> list[str]:
+    """Where samples of a service came from, live ones first; none where its probe never tried either."""
+    there = {*readings.sources(families), *(track.source for track in readings.of("cockpit_probe_up", probe=probe))}
+    return [source for source in SOURCES if source in there]
+
+
 def source_of(readings: Readings, families: Sequence[str], probe: str) -> str | None:
-    """Which samples are shown of a service; None where there are none, and its probe never tried."""
-    there = readings.sources(families)
-    tried = {track.source for track in readings.of("cockpit_probe_up", probe=probe)}
-    return next((source for source in ("live", "demo") if source in tried or source in there), None)
+    """Which samples a service is judged by where only one word is said of it."""
+    return next(iter(sources_of(readings, families, probe)), None)
 
 
 def _unit(name: str, readings: Readings, source: str, families: Sequence[str], probe: str, rows: Sequence[Row]) -> Unit:
@@ -59,17 +66,16 @@ def _hits(readings: Readings, source: str, hits: str, misses: str) -> Row | None
     return None if part is None else Row(label="Hit ratio", value=words.percent(part), note="of this window")
 
 
-def _database(readings: Readings) -> Unit | None:
-    source = source_of(readings, _DATABASE, "database")
-    if source is None:
-        return None
+def _database(readings: Readings, source: str) -> Unit:
     rows = (
         _latency(readings, source, "cockpit_database_latency_seconds"),
         _connections(readings, source),
+        _transactions(readings, source),
         _hits(readings, source, "cockpit_database_block_hits_total", "cockpit_database_block_reads_total"),
         _sized(readings, source),
         _oldest(readings, source),
         _counted(readings, source, "cockpit_database_locks_waiting", "Waiting for locks"),
+        _deadlocks(readings, source),
         _counted(readings, source, "cockpit_database_dead_rows", "Dead rows"),
         _lag(readings, source),
     )
@@ -90,13 +96,31 @@ def _connections(readings: Readings, source: str) -> Row | None:
     )
 
 
+def _transactions(readings: Readings, source: str) -> Row | None:
+    track = readings.one("cockpit_database_commits_total", source)
+    rates = track.rates(readings.steps) if track else []
+    newest = next((rate for rate in reversed(rates) if rate is not None), None)
+    if newest is None:
+        return None
+    pace = words.rate(newest)
+    value = f"{words.compact(newest * pace.seconds)}{words.SPACE}{pace.unit}"
+    return Row(label="Transactions", value=value, spark=charts.spark(rates))
+
+
+def _deadlocks(readings: Readings, source: str) -> Row | None:
+    """Told only where there were some."""
+    times = round(readings.grown("cockpit_database_deadlocks_total", source) or 0)
+    return Row(label="Deadlocks", value=words.count(times), note="in this window", state="near") if times else None
+
+
 def _sized(readings: Readings, source: str) -> Row | None:
     size = readings.one("cockpit_database_size_bytes", source)
     if size is None:
         return None
     change = size.last - size.first
-    grown = f"{'+' if change >= 0 else words.MINUS}{words.size(abs(change))} in this window"
-    return Row(label="Size", value=words.size(size.last), note=grown, spark=charts.spark(size.means(readings.steps)))
+    grown = f"{'grew' if change > 0 else 'shrank'} by {words.size(abs(change))}" if change else "unchanged"
+    return Row(label="Size", value=words.size(size.last), note=grown,
+               spark=charts.spark(size.means(readings.steps)))  # fmt: skip
 
 
 def _oldest(readings: Readings, source: str) -> Row | None:
@@ -126,10 +150,7 @@ def _lag(readings: Readings, source: str) -> Row | None:
                state=state_of(track.last, 10.0, 60.0))  # fmt: skip
 
 
-def _cache(readings: Readings) -> Unit | None:
-    source = source_of(readings, _CACHE, "cache")
-    if source is None:
-        return None
+def _cache(readings: Readings, source: str) -> Unit:
     used = readings.one("cockpit_cache_memory_used_bytes", source)
     limit = readings.last("cockpit_cache_memory_limit_bytes", source)
     evicted = readings.grown("cockpit_cache_evicted_keys_total", source)
@@ -146,23 +167,38 @@ def _cache(readings: Readings) -> Unit | None:
         _hits(readings, source, "cockpit_cache_hits_total", "cockpit_cache_misses_total"),
         None
         if evicted is None
-        else Row(label="Evicted keys", value=words.count(round(evicted)), state="near" if evicted >= 1 else ""),
+        else Row(
+            label="Evicted keys",
+            value=words.count(round(evicted)),
+            note="in this window",
+            state="near" if evicted >= 1 else "",
+        ),
     )
     return _unit("Cache and broker", readings, source, _CACHE, "cache", [row for row in rows if row])
 
 
 def queues(sight: Sight) -> Context | None:
     readings = sight.readings
-    source = source_of(readings, QUEUES, "broker")
-    if source is None:
+    sources = sources_of(readings, QUEUES, "broker")
+    if not sources:
         return None
-    there = sorted(readings.of("cockpit_queue_depth", source), key=lambda track: track.labels.get("queue", ""))
-    rows = (_workers(readings, source), _beat(readings, source), _tasks(readings, source), _deltas(readings, source))
+    there = sorted(
+        readings.of("cockpit_queue_depth"), key=lambda one: (SOURCES.index(one.source), one.labels.get("queue", ""))
+    )
     return {
-        "units": [_unit("Background work", readings, source, QUEUES, "broker", [row for row in rows if row])],
+        "units": [
+            _unit("Background work", readings, source, QUEUES, "broker", _work(readings, source)) for source in sources
+        ],
         "queues": [_queue(readings, depth) for depth in there],
         "label": readings.label(QUEUES),
     }
+
+
+def _work(readings: Readings, source: str) -> list[Row]:
+    rows = (_workers(readings, source), _beat(readings, source), _tasks(readings, source),
+            _counted(readings, source, "cockpit_queue_unacknowledged", "Tasks at work"),
+            _deltas(readings, source))  # fmt: skip
+    return [row for row in rows if row]
 
 
 def _queue(readings: Readings, depth: Track) -> Mapping[str, object]:
@@ -170,11 +206,11 @@ def _queue(readings: Readings, depth: Track) -> Mapping[str, object]:
     age = readings.last("cockpit_queue_oldest_seconds", depth.source, queue=name)
     return {
         "name": name,
+        "source": labelled(depth.source),
         "depth": words.count(round(depth.last)),
         "most": words.count(round(depth.most)),
-        "age": None if age is None else _timed(age) if age else "nothing waits",
+        "age": None if age is None else _timed(age) if age else "none",
         "state": state_of(age, *_OLD_MESSAGE),
-        "spark": charts.spark(depth.means(readings.steps)),
     }
 
 
@@ -194,7 +230,7 @@ def _beat(readings: Readings, source: str) -> Row | None:
         return None
     age = max(0.0, readings.until.timestamp() - track.last)
     state: State = state_of(age, 90.0, 600.0)
-    return Row(label="Beat", value=f"silent for {_timed(60 * round(age / 60))}" if state else "beats", state=state)
+    return Row(label="Beat", value=f"silent for {_timed(60 * round(age / 60))}" if state else "on time", state=state)
 
 
 def _tasks(readings: Readings, source: str) -> Row | None:

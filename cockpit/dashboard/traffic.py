@@ -51,7 +51,7 @@ def api(sight: Sight) -> Context | None:
             "API requests",
             readings.steps,
             columns,
-            lambda value: words.compact(float(value)) or charts.NO_DATA,
+            _number,
             description=f"Requests to this cockpit {unit.words} in {sight.last}, and how many of them failed.",
         ),
         "routes": _routes(readings, tracks),
@@ -77,15 +77,8 @@ def _rates(tracks: Sequence[Track], readings: Readings, since: Sequence[Track]) 
 
 
 def _routes(readings: Readings, tracks: Sequence[Track]) -> list[Mapping[str, object]]:
-    counts: dict[str, float] = {}
-    failures: dict[str, float] = {}
-    for track in tracks:
-        route = track.labels.get("route", "")
-        counts[route] = counts.get(route, 0.0) + track.grown
-    for track in _failed(tracks):
-        route = track.labels.get("route", "")
-        failures[route] = failures.get(route, 0.0) + track.grown
-    busiest = sorted((route for route in counts if counts[route]), key=lambda route: (-counts[route], route))
+    counts, failures = _by(tracks, "route"), _by(_failed(tracks), "route")
+    busiest = sorted(counts, key=lambda route: (-counts[route], route))
     most = max(counts.values(), default=0.0) or 1.0
     return [
         {
@@ -128,27 +121,56 @@ def _timed(seconds: float | None) -> str | None:
 def security(sight: Sight) -> Context | None:
     """Refusals and new networks; left out where nothing at all was counted, no request either."""
     readings = sight.readings
-    refused, limited = readings.of(REFUSED), readings.of(LIMITED)
-    if not (refused or limited or readings.of(NETWORKS) or readings.of(REQUESTS)):
+    refused, limited, networks = readings.of(REFUSED), readings.of(LIMITED), readings.of(NETWORKS)
+    since = [*refused, *limited, *networks, *readings.of(REQUESTS)]
+    if not since:
         return None
-    counts: dict[str, float] = {}
-    for track in refused:
-        reason = track.labels.get("reason", "")
-        counts[reason] = counts.get(reason, 0.0) + track.grown
-    reasons = sorted((reason for reason in counts if counts[reason]), key=lambda reason: -counts[reason])
+    counts = {
+        **{f"Over the limit of {route or 'an unnamed route'}": times for route, times in _by(limited, "route").items()},
+        **{
+            REASONS.get(name, name.replace("_", " ") or "unnamed"): times
+            for name, times in _by(refused, "reason").items()
+        },
+    }
     most = max(counts.values(), default=0.0) or 1.0
     return {
-        "refused": words.count(round(sum(counts.values()))),
+        "refused": words.count(round(sum(track.grown for track in refused))),
         "limited": words.count(round(sum(track.grown for track in limited))),
-        "networks": words.count(round(sum(track.grown for track in readings.of(NETWORKS)))),
+        "networks": words.count(round(sum(track.grown for track in networks))),
         "reasons": [
-            {
-                "name": REASONS.get(reason, reason.replace("_", " ") or "unnamed"),
-                "count": words.count(round(counts[reason])),
-                "width": f"{100 * counts[reason] / most:.1f}%",
-            }
-            for reason in reasons
+            {"name": name, "count": words.count(round(counts[name])), "width": f"{100 * counts[name] / most:.1f}%"}
+            for name in sorted(counts, key=lambda name: -counts[name])
         ],
+        **(_refusals(sight, refused, limited, since) if counts else {}),
         "period": sight.last,
         "label": readings.label((REFUSED, LIMITED, NETWORKS)),
     }
+
+
+def _by(tracks: Sequence[Track], label: str) -> dict[str, float]:
+    """By how much counters grew in all, by one of their labels; what did not grow is left out."""
+    counts: dict[str, float] = {}
+    for track in tracks:
+        counts[track.labels.get(label, "")] = counts.get(track.labels.get(label, ""), 0.0) + track.grown
+    return {name: count for name, count in counts.items() if count}
+
+
+def _refusals(sight: Sight, refused: Sequence[Track], limited: Sequence[Track], since: Sequence[Track]) -> Context:
+    """When it was that something was refused: a guess now and then looks unlike an attack."""
+    rates = [_rates(tracks, sight.readings, since) for tracks in (refused, limited)]
+    unit = words.rate(max((value for one in rates for value in one if value is not None), default=0.0))
+    scaled = [[None if value is None else value * unit.seconds for value in one] for one in rates]
+    return {
+        "unit": unit.words,
+        "chart": charts.line_chart(
+            "Refusals",
+            sight.readings.steps,
+            [Column("Credentials refused", "bad", scaled[0]), Column("Over a limit", "s2", scaled[1])],
+            _number,
+            description=f"Credentials refused and requests over a limit {unit.words} in {sight.last}.",
+        ),
+    }
+
+
+def _number(value: charts.Value) -> str:
+    return words.compact(float(value)) or charts.NO_DATA

@@ -22,7 +22,7 @@ DAYS = 30
 _BATCH = 2_000
 _SCOPE = Scope.of(*(profile.organization for profile in PROFILES))
 _PATIENCE = "180s"  # for another one's turn: thirty days take a while
-_SHARED = Scope.of(samples.ORGANIZATION)
+_EVERYWHERE = Scope.of(samples.ORGANIZATION, *(profile.organization for profile in PROFILES))
 _MOST_SAMPLES = 4_000  # in one transaction
 _READ_EVERY = timedelta(seconds=30)  # by the trickle
 _LONGEST_GAP = HOUR  # of a trickle whose machine slept: what is older is not made up for
@@ -89,10 +89,10 @@ def _hours_there(start: datetime, end: datetime) -> set[tuple[str, datetime]]:
 
 
 def _load_samples(start: datetime, end: datetime, telling: Telling, zones: dict[str, ZoneInfo]) -> None:
-    """The machines' samples of every hour that holds none, whole hours in one transaction."""
+    """The samples of every hour that holds none, whole hours in one transaction."""
     trace = Trace(organization=samples.ORGANIZATION, family="cockpit_cpu_utilization_ratio", by=(), sources=(SOURCE,),
                   start=start, end=hour_of(end) + HOUR)  # fmt: skip
-    [found] = current_store().history(_SHARED, [trace], step_seconds=3600)
+    [found] = current_store().history(_EVERYWHERE, [trace], step_seconds=3600)
     there = {moment for moment, _ in found.get((), ())}
     read: list[Sample] = []
     grown: list[Increment] = []
@@ -105,8 +105,8 @@ def _load_samples(start: datetime, end: datetime, telling: Telling, zones: dict[
                 read += samples.samples(moment, telling, zones)
                 grown += samples.increments(moment, every.total_seconds(), telling, zones)
         hour += HOUR
-        if read and (hour >= end or len(read) > _MOST_SAMPLES):
-            current_store().observe(_SHARED, read, grown, now=telling.told_at)
+        if read and (hour >= end or len(read) + len(grown) > _MOST_SAMPLES):
+            current_store().observe(_EVERYWHERE, read, grown, now=telling.told_at)
             read, grown = [], []
 
 
@@ -165,7 +165,7 @@ class Trickle:
         seconds, zones = min(now - self._read, _LONGEST_GAP).total_seconds(), _zones()
         self._read = now
         read, grown = samples.samples(now, self._telling, zones), samples.increments(now, seconds, self._telling, zones)
-        current_store().observe(_SHARED, read, grown, now=now)
+        current_store().observe(_EVERYWHERE, read, grown, now=now)
 
     def _look_at(self, hour: datetime) -> None:
         if hour != self._hour:

@@ -1,90 +1,65 @@
-"""The demo's machines: two hosts and two graphics cards that live with the demo's calls, made up for any moment.
+"""The demo's samples: two hosts and two graphics cards that live with the demo's calls, their services, their traffic.
 
 A value depends on the moment alone (and on when the story was told), so that the same samples come out every time.
 """
 
 import math
-import random
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from bedrock import identifiers
-from cockpit.demo.calls import HOUR, SEED, Telling
+from cockpit.demo import services, traffic
+from cockpit.demo.calls import Telling
+from cockpit.demo.moments import Moment, Readings, Zones, held, moment
 from cockpit.demo.profiles import MACHINES, PROFILES, Card, Machine
-from monitoring.store.samples import Increment, Sample
+from monitoring.store.samples import Increment, Labels, Sample
 
 ORGANIZATION, SOURCE = "shared", "demo"
 _DAY = timedelta(days=1)
 _GIB, _MIB = 2**30, 2**20
-_WARMING = 0.2  # of an incident, until the hot card is as hot as it gets
 _RESTARTS_EVERY = timedelta(days=6)  # of the service that leaks memory
 _RESTARTED_AGO = timedelta(days=4.5)  # when the story is told
 _XID, _XID_AGO, _XID_HOUR = "13", timedelta(days=3), 11  # an application's fault, once
 
 
-class Moment(NamedTuple):
-    """A time with what applies to all machines then: how busy the organizations are (0-1), how hot the hot card."""
+def samples(at: datetime, telling: Telling, zones: Zones) -> list[Sample]:
+    """What every probe would have read at a moment, running totals left out."""
+    now = moment(at, telling, zones)
+    at_ms = identifiers.milliseconds(at)
+    found = [(family, {**labels, "host": machine.host}, value)
+             for machine in MACHINES for family, labels, value in _levels(machine, now, telling)]  # fmt: skip
+    return [
+        Sample(organization=ORGANIZATION, family=family, labels=_sorted(labels), at_ms=at_ms, value=value,
+               source=SOURCE)
+        for family, labels, value in (*found, *services.levels(now, telling, zones))
+    ]  # fmt: skip
 
-    at: datetime
-    busy: float
-    heat: float
 
-
-Readings = Iterator[tuple[str, Mapping[str, str], float]]
-
-
-def samples(at: datetime, telling: Telling, zones: Mapping[str, ZoneInfo]) -> list[Sample]:
-    """What every machine's probes would have read at a moment, running totals left out."""
-    moment = Moment(at, busyness(at, zones), heat(at, telling, zones))
+def increments(at: datetime, seconds: float, telling: Telling, zones: Zones) -> list[Increment]:
+    """By how much running totals grew in the seconds before a moment; increments, as days are loaded newest first."""
+    now = moment(at, telling, zones)
     at_ms = identifiers.milliseconds(at)
     return [
-        Sample(organization=ORGANIZATION, family=family, labels=tuple(sorted({**labels, "host": machine.host}.items())),
-               at_ms=at_ms, value=value, source=SOURCE)
-        for machine in MACHINES
-        for family, labels, value in _levels(machine, moment, telling)
+        Increment(organization=organization, family=family, labels=_sorted(labels), at_ms=at_ms, amount=amount,
+                  source=SOURCE)
+        for organization, grown in _grown(now, seconds, telling, zones)
+        for family, labels, amount in grown
+        if amount
     ]  # fmt: skip
 
 
-def increments(at: datetime, seconds: float, telling: Telling, zones: Mapping[str, ZoneInfo]) -> list[Increment]:
-    """By how much running totals grew in the seconds before a moment; increments, as days are loaded newest first."""
-    moment = Moment(at, busyness(at, zones), heat(at, telling, zones))
-    return [
-        Increment(organization=ORGANIZATION, family=family,
-                  labels=tuple(sorted({**labels, "host": machine.host}.items())),
-                  at_ms=identifiers.milliseconds(at), amount=amount, source=SOURCE)
-        for machine in MACHINES
-        for family, labels, amount in _growth(machine, moment, seconds, telling)
-    ]  # fmt: skip
-
-
-def busyness(at: datetime, zones: Mapping[str, ZoneInfo]) -> float:
-    """How busy all organizations are together, against their busiest hour; smooth between the hours."""
-    now = most = 0.0
+def _grown(now: Moment, seconds: float, telling: Telling, zones: Zones) -> Iterator[tuple[str, Readings]]:
+    """What grew, by the organization that it belongs to."""
+    for machine in MACHINES:
+        own = _growth(machine, now, seconds, telling)
+        yield ORGANIZATION, ((family, {**labels, "host": machine.host}, amount) for family, labels, amount in own)
+    yield ORGANIZATION, services.growth(now, seconds, telling, zones)
     for profile in PROFILES:
-        local = at.astimezone(zones[profile.organization])
-        share = local.minute / 60 + local.second / 3600
-        here, following = profile.hours[local.hour], profile.hours[(local.hour + 1) % 24]
-        day = profile.weekend if local.weekday() >= 5 else 1.0
-        now += profile.sessions * day * (here + (following - here) * share) / sum(profile.hours)
-        most += profile.sessions * max(profile.hours) / sum(profile.hours)
-    return now / most
+        yield profile.organization, traffic.growth(profile, now, seconds, telling, zones)
 
 
-def heat(at: datetime, telling: Telling, zones: Mapping[str, ZoneInfo]) -> float:
-    """How far the hot card is into its heat, 0-1: the hour in which SwaggyStacks' calls fail is its doing."""
-    for incident in telling.story.incidents:
-        if incident.kind == "errors" and incident.organization == PROFILES[0].organization:
-            passed = (at - telling.start_of(incident, zones[incident.organization])) / (incident.hours * HOUR)
-            if 0 <= passed < 1.25:
-                return min(1.0, passed / _WARMING, (1.25 - passed) / 0.25)
-    return 0.0
-
-
-def _noise(moment: Moment, *names: str) -> float:
-    """Between -1 and 1, another one for each minute and name."""
-    return random.Random(f"{SEED} {moment.at:%Y-%m-%dT%H:%M} {' '.join(names)}").uniform(-1, 1)  # noqa: S311 - a story
+def _sorted(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))
 
 
 def _levels(machine: Machine, moment: Moment, telling: Telling) -> Readings:
@@ -98,11 +73,11 @@ def _levels(machine: Machine, moment: Moment, telling: Telling) -> Readings:
 
 
 def _host(machine: Machine, moment: Moment, telling: Telling) -> Readings:
-    cpu = _held(machine.idle + machine.work * moment.busy + 0.03 * _noise(moment, machine.host, "cpu"))
+    cpu = held(machine.idle + machine.work * moment.busy + 0.03 * moment.noise(machine.host, "cpu"))
     yield "cockpit_cpu_utilization_ratio", {}, cpu
-    yield "cockpit_load_average", {"minutes": "1"}, cpu * machine.cores * (1 + 0.1 * _noise(moment, machine.host, "l"))
+    yield "cockpit_load_average", {"minutes": "1"}, cpu * machine.cores * (1 + 0.1 * moment.noise(machine.host, "l"))
     leaked = machine.leak * ((moment.at - telling.told_at + _RESTARTED_AGO) % _RESTARTS_EVERY / _RESTARTS_EVERY)
-    used = _held(machine.memory_used + leaked + 0.06 * moment.busy + 0.004 * _noise(moment, machine.host, "memory"))
+    used = held(machine.memory_used + leaked + 0.06 * moment.busy + 0.004 * moment.noise(machine.host, "memory"))
     total = machine.memory_gib * _GIB
     yield "cockpit_memory_used_bytes", {}, round(used * total)
     yield "cockpit_memory_available_bytes", {}, round((1 - used) * total)
@@ -120,10 +95,10 @@ def _host(machine: Machine, moment: Moment, telling: Telling) -> Readings:
 def _card(card: Card, machine: Machine, number: int, moment: Moment) -> Readings:
     hot = moment.heat if card.runs_hot else 0.0
     name = f"{machine.host} {number}"
-    used = _held(0.04 + 0.8 * math.sqrt(moment.busy) + 0.07 * _noise(moment, name, "use"))
+    used = held(0.04 + 0.8 * math.sqrt(moment.busy) + 0.07 * moment.noise(name, "use"))
     used *= 1 - 0.45 * hot  # held back by its own heat
-    memory = _held(card.memory_used + 0.05 * moment.busy + 0.004 * _noise(moment, name, "memory"))
-    celsius = 38 + card.warmth * used + 1.2 * _noise(moment, name, "heat")
+    memory = held(card.memory_used + 0.05 * moment.busy + 0.004 * moment.noise(name, "memory"))
+    celsius = 38 + card.warmth * used + 1.2 * moment.noise(name, "heat")
     celsius += hot * (card.slowdown + 1.5 - celsius)
     yield "cockpit_gpu_up", {}, 1.0
     yield "cockpit_gpu_info", {"name": card.name, "driver": "570.86.15", "uuid": f"GPU-demo-{number}"}, 1.0
@@ -143,7 +118,7 @@ def _watts(card: Card, used: float) -> float:
 
 
 def _growth(machine: Machine, moment: Moment, seconds: float, telling: Telling) -> Readings:
-    busy = 0.05 + moment.busy * (1 + 0.15 * _noise(moment, machine.host, "traffic"))
+    busy = 0.05 + moment.busy * (1 + 0.15 * moment.noise(machine.host, "traffic"))
     for family, mib_a_second in (
         ("cockpit_network_receive_bytes_total", 2.4), ("cockpit_network_transmit_bytes_total", 5.1),
     ):  # fmt: skip
@@ -152,11 +127,7 @@ def _growth(machine: Machine, moment: Moment, seconds: float, telling: Telling) 
     yield "cockpit_disk_written_bytes_total", {}, round(3.2 * _MIB * busy * seconds)
     for number, card in enumerate(machine.cards):
         gpu = {"gpu": str(number)}
-        yield "cockpit_gpu_energy_joules_total", gpu, _watts(card, _held(0.8 * math.sqrt(moment.busy))) * seconds
+        yield "cockpit_gpu_energy_joules_total", gpu, _watts(card, held(0.8 * math.sqrt(moment.busy))) * seconds
         fault = (telling.told_at - _XID_AGO).replace(hour=_XID_HOUR, minute=7, second=0, microsecond=0)
         if number == 0 and timedelta(0) <= moment.at - fault < timedelta(seconds=seconds):
             yield "cockpit_gpu_xid_errors_total", {**gpu, "xid": _XID, "severity": "info"}, 1.0
-
-
-def _held(share: float) -> float:
-    return min(1.0, max(0.0, share))
