@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from datetime import UTC, datetime
 from threading import Event, Lock
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import structlog
@@ -17,11 +18,14 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import F, OpenApiExample, OpenApiResponse, extend_schema
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from cockpit import signs
 from cockpit.signs import NotKnown, NotWell, Sign
+from monitoring import heartbeats
+from monitoring.heartbeats import Failure
 from organizations.access import Access
 from organizations.database_roles import role_faults
 
@@ -29,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = 2.0  # seconds for a whole answer: Postgres' own time-outs do not fire on a frozen server
 _LITTLE_DISK = 100 * 1024 * 1024
-
+_LEAST = 0.2  # seconds for asking what was last wrong, when the parts have taken all of them
 
 State = Literal["ok", "degraded", "down", "unknown"]
 
@@ -47,8 +51,12 @@ class Part(Struct, rename="camel", frozen=True):
     latency_ms: Annotated[float | None, Meta(description="How long the look took; null for one part of another.")]
     error: Annotated[str | None, Meta(description="What is wrong; null while nothing is.")]
     age_seconds: Annotated[
-        float | None, Meta(description="Since it was last seen well; null for parts that are asked, or never were.")
+        float | None, Meta(description="Since it was last seen well; null for a part that just answered, or never did.")
     ] = None
+    last_error: Annotated[
+        str | None, Meta(description="What was last wrong within thirty days; it stays when the part is well again.")
+    ] = None
+    last_error_at: Annotated[datetime | None, Meta(description="When that was last so.")] = None
 
 
 class Health(Struct, frozen=True):
@@ -128,50 +136,95 @@ _PARTS: tuple[tuple[str, Check, bool], ...] = (
 _NAMES = tuple(name for name, _, _ in _PARTS)
 
 
-_pool = ThreadPoolExecutor(max_workers=len(_PARTS), thread_name_prefix="health")
-_asked: dict[str, Future[Sign | None]] = {}
+Found = TypeVar("Found")
+_pool = ThreadPoolExecutor(max_workers=len(_PARTS) + 1, thread_name_prefix="health")
+_asked: dict[str, Future[Any]] = {}
 _asking = Lock()
+_well: dict[str, float] = {}  # when this process last saw a part well, on its monotonic clock
+_own: dict[str, Failure] = {}  # what it last saw wrong
 
 
-def _ask(name: str, check: Check) -> Future[Sign | None]:
-    """A part's answer; while one is awaited nobody asks again, so a part that hangs holds one thread and no more."""
+def _ask(name: str, question: Callable[[], Found]) -> Future[Found]:
+    """Its answer; while one is awaited nobody asks again, so what hangs holds one thread and no more."""
     with _asking:
         if name not in _asked or _asked[name].done():
-            _asked[name] = _pool.submit(check)
+            _asked[name] = _pool.submit(question)
         return _asked[name]
 
 
 def _look(names: Collection[str]) -> dict[str, Part]:
     """Each part's state within the deadline, whatever hangs; what a part is made of comes right behind it."""
-    until = time.monotonic() + _DEADLINE
-    asked = [(name, spare, time.monotonic(), _ask(name, check)) for name, check, spare in _PARTS if name in names]
+    began = time.monotonic()
+    until = began + _DEADLINE
+    asked = [(name, spare, _ask(name, _timed(check))) for name, check, spare in _PARTS if name in names]
     found: dict[str, Part] = {}
-    for name, spare, began, future in asked:
+    for name, spare, future in asked:
         bad: State = "degraded" if spare else "down"
-        state, sign = _answer(future, until, bad)
-        found[name] = Part(state, round((time.monotonic() - began) * 1000, 1), sign.error, _age(sign))
+        try:
+            state, sign, seconds = future.result(timeout=max(0.0, until - time.monotonic()))
+        except Late:
+            state, sign, seconds = None, Sign(error=f"no answer within {_DEADLINE:.0f} s"), time.monotonic() - began
+        found[name] = Part(state or bad, round(seconds * 1000, 1), sign.error, _age(sign, _since_well(name, state)))
         for each, one in sign.more.items():
             found[each] = Part(bad if one.error else "ok", None, one.error, _age(one))
-        if state == bad:
+        if state is None:
             log.warning("part not well", part=name, reason=sign.error)
+            _own[name] = heartbeats.failure(sign.error or "", sign.age or 0.0)
     return found
 
 
-def _answer(future: Future[Sign | None], until: float, bad: State) -> tuple[State, Sign]:
+Answer = tuple[State | None, Sign, float]  # None is not well; seconds
+
+
+def _timed(check: Check) -> Callable[[], Answer]:
+    """The check, telling how it went and how long it took."""
+
+    def asked() -> Answer:
+        began = time.monotonic()
+        state, sign = _answer(check)
+        return state, sign, time.monotonic() - began
+
+    return asked
+
+
+def _answer(check: Check) -> tuple[State | None, Sign]:
     try:
-        return "ok", future.result(timeout=max(0.0, until - time.monotonic())) or Sign()
+        return "ok", check() or Sign()
     except NotKnown as problem:
         return "unknown", problem.sign
     except NotWell as problem:
-        return bad, problem.sign
-    except Late:
-        return bad, Sign(error=f"no answer within {_DEADLINE:.0f} s")
+        return None, problem.sign
     except Exception as problem:
-        return bad, Sign(error=type(problem).__name__)  # its text may name hosts and users
+        return None, Sign(error=type(problem).__name__)  # its text may name hosts and users
 
 
-def _age(sign: Sign) -> float | None:
-    return None if sign.age is None else round(sign.age, 1)
+def _since_well(name: str, state: State | None) -> float | None:
+    """Seconds since this process saw the part well; nothing while it is."""
+    if state == "ok":
+        _well[name] = time.monotonic()
+        return None
+    return time.monotonic() - _well[name] if name in _well else None
+
+
+def _age(sign: Sign, otherwise: float | None = None) -> float | None:
+    age = otherwise if sign.age is None else sign.age
+    return None if age is None else round(age, 1)
+
+
+def _with_last_errors(found: dict[str, Part], until: float) -> dict[str, Part]:
+    """The same parts with what was last wrong with each; without the broker, as far as this process has seen."""
+    own = dict(_own)
+    try:
+        last = _ask("last errors", lambda: heartbeats.failures(own)).result(max(_LEAST, until - time.monotonic()))
+    except Exception:
+        last = own
+    return {name: _remembering(part, last.get(name)) for name, part in found.items()}
+
+
+def _remembering(part: Part, last: Failure | None) -> Part:
+    if last is None:
+        return part
+    return replace(part, last_error=last.words, last_error_at=datetime.fromtimestamp(last.at, UTC))
 
 
 def _overall(parts: Mapping[str, Part]) -> Literal["ok", "degraded", "down"]:
@@ -188,8 +241,9 @@ def _told(parts: Mapping[str, Part], *, in_words: bool) -> HttpResponse:
 
 
 def parts() -> dict[str, Part]:
-    """Every part's state, latency and error, for who may see all of it."""
-    return _look(_NAMES)
+    """Every part's state, latency and errors, for who may see all of it."""
+    until = time.monotonic() + _DEADLINE
+    return _with_last_errors(_look(_NAMES), until)
 
 
 def _described(
@@ -241,7 +295,7 @@ def _is_ours(request: Request) -> bool:
 
 
 class HealthView(APIView):
-    """The whole state: words for everybody, latency and last error for a caller with a key or a session."""
+    """The whole state: words for everybody, latency, age and errors for a caller with a key or a session."""
 
     permission_classes = ()
     throttle_classes = ()
@@ -252,15 +306,17 @@ class HealthView(APIView):
     @_described(
         "readHealth",
         "How is the cockpit?",
-        "Every part's state in a word; with a key or a session its latency, its age and what is wrong as well, and "
-        "every probe of every host. A broker, worker, beat, folder or probe that is away or stale is `degraded`: "
-        "inferences are still taken and shown. Without the database, its schema and role, or room on the disk, it is "
-        "`down`. Answers within about two seconds, whatever hangs.",
+        "Every part's state in a word; with a key or a session its latency, its age, what is wrong and what was last "
+        "wrong as well, and every probe of every host. A broker, worker, beat, folder or probe that is away or stale "
+        "is `degraded`: inferences are still taken and shown. Without the database, its schema and role, or room on "
+        "the disk, it is `down`. Answers within about two seconds, whatever hangs.",
         {
             200: (Health, "Well enough to serve", {"status": "ok", "parts": {**_WORDS, **_SPARE}}),
             503: (Health, "Down", {"status": "down", "parts": {**_DOWN["parts"], **_SPARE, "probes": "degraded"}}),
         },
     )
     def get(self, request: Request) -> HttpResponse:
-        found = parts()
-        return _told(found, in_words=found["database"].state != "ok" or not _is_ours(request))
+        until = time.monotonic() + _DEADLINE
+        found = _look(_NAMES)
+        in_words = found["database"].state != "ok" or not _is_ours(request)
+        return _told(found if in_words else _with_last_errors(found, until), in_words=in_words)

@@ -8,6 +8,7 @@ import structlog
 from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.urls import reverse
+from django.utils import timezone
 
 from cockpit import health
 from cockpit.dashboard import words
@@ -62,6 +63,7 @@ class Part:
     latency: str | None
     error: str | None
     age: str | None  # since it was last seen well
+    last: str | None = None  # what was last wrong, if it is another thing, and how long ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,13 @@ def part_of(name: str, told: health.Part) -> Part:
     tone = _STATES.get(told.state, "plain")
     age = words.duration(None if told.age_seconds is None else 1000 * max(1, round(told.age_seconds)))
     latency = words.duration(told.latency_ms)
-    return Part(_NAMES.get(name, name), told.state, tone, latency, told.error, age and mark(age))
+    last = None if told.last_error in (None, told.error) else f"{told.last_error}, {_ago(told.last_error_at)}"
+    return Part(_NAMES.get(name, name), told.state, tone, latency, told.error, age and mark(age), last)
+
+
+def _ago(at: datetime | None) -> str:
+    since = None if at is None else words.duration(1000 * max(1, round((timezone.now() - at).total_seconds())))
+    return "some time ago" if since is None else f"{mark(since)} ago"
 
 
 def _keys(reader: Reader, now: datetime) -> dict[str, Keys]:

@@ -118,7 +118,7 @@ def judged(levels: list[Level], now: datetime) -> dict[str, Sign]:
         if level.family != UP or level.organization != "shared":
             continue
         labels = dict(level.labels)
-        name = f"probe {labels.get('probe', '')}" + (f" on {labels['host']}" if "host" in labels else "")
+        name = heartbeats.probe_part(labels.get("probe", ""), labels.get("host"))
         success = successes.get(level.labels)
         age = None if success is None else max(0.0, now.timestamp() - success)
         silence = (now - level.at).total_seconds()

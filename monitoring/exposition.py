@@ -1,5 +1,6 @@
 """What a scrape is told: the live families of one scope, from the store's answers, as text. A pure read."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ def _people(store: Store, scrape: Scrape) -> Found:
     return business.people(store, scrape.scope, scrape.now)
 
 
+def _idle_cards(store: Store, scrape: Scrape) -> Found:
+    return business.idle_cards(store, scrape.scope, scrape.now)
+
+
 def _levels(store: Store, scrape: Scrape) -> Found:
     return map(_row, store.levels(scrape.scope, since=scrape.now - FRESH))
 
@@ -75,6 +80,7 @@ SOURCES = (
     Source("inferences", business.SINCE_BEGINNING, _inferences),
     Source("last_hour", business.LAST_HOUR, _last_hour),
     Source("people", business.PEOPLE, _people),
+    Source("idle_cards", business.IDLE, _idle_cards),
     Source("levels", (), _levels),
     Source("counters", (), _counters),
 )
@@ -91,10 +97,12 @@ def expose(store: Store, scrape: Scrape) -> str:
     found = _read(store, scrape, left_out)
     found["cockpit_build_info"] = [("", tuple(scrape.build.items()), 1)]
     found["cockpit_scrape_duration_seconds"] = [("", (), time.monotonic() - began)]
-    custom = _custom(store) if found.keys() - BY_NAME.keys() else {}
+    custom = _custom(store, left_out) if found.keys() - BY_NAME.keys() else {}
     blocks = [*_blocks(found, custom, scrape, left_out)]
     errors: list[Row] = [("", (("family", name),), 1) for name in left_out]
     blocks += _blocks({"cockpit_exposition_errors": errors} if errors else {}, {}, scrape, [])
+    idle = scrape.selection.idle([*BY_NAME.values(), *(_family(name, rows, custom) for name, rows in found.items())])
+    blocks += [openmetrics.remark(f"Nothing here is called {word}", scrape.form) for word in idle]
     return "".join(blocks) + openmetrics.end(scrape.form)
 
 
@@ -118,14 +126,23 @@ def _read(store: Store, scrape: Scrape, left_out: list[str]) -> dict[str, list[R
 def _blocks(
     found: Mapping[str, list[Row]], custom: Mapping[str, Family], scrape: Scrape, left_out: list[str]
 ) -> Iterator[str]:
-    families = [BY_NAME.get(name) or custom.get(name) or _nameless(name, rows) for name, rows in found.items()]
+    families = [_family(name, rows, custom) for name, rows in found.items()]
+    taken: set[str] = set()
     for family in sorted(families, key=lambda family: (GROUPS.index(family.group), family.name)):
         if family in scrape.selection:
             try:
-                yield openmetrics.block(Metric(family, found[family.name]), scrape.form)
+                if clash := taken & openmetrics.names(family, scrape.form):
+                    raise ValueError(f"taken by another family: {min(clash)}")
+                text = openmetrics.block(Metric(family, found[family.name]), scrape.form)
+                taken |= openmetrics.names(family, scrape.form)
+                yield text
             except Exception as error:
                 log.warning("metrics left out", family=family.name, reason=type(error).__name__, exc_info=True)
                 left_out.append(family.name)
+
+
+def _family(name: str, rows: Sequence[Row], custom: Mapping[str, Family]) -> Family:
+    return BY_NAME.get(name) or custom.get(name) or _nameless(name, rows)
 
 
 def _nameless(name: str, rows: Sequence[Row]) -> Family:
@@ -134,9 +151,14 @@ def _nameless(name: str, rows: Sequence[Row]) -> Family:
     return Family(name, kind, "business", "A family of one's own")
 
 
-def _custom(store: Store) -> dict[str, Family]:
+def _custom(store: Store, left_out: list[str]) -> dict[str, Family]:
     """The families that any process has registered; what they are called belongs to the platform, not to its data."""
-    told = store.counters(Scope.of("shared"), families=[REGISTERED])
+    try:
+        told = store.counters(Scope.of("shared"), families=[REGISTERED])
+    except Exception as error:  # they are told without their words, then
+        log.warning("metrics left out", source=REGISTERED, reason=type(error).__name__, exc_info=True)
+        left_out.append(REGISTERED)
+        return {}
     rows = [dict(level.labels) for level in told]
     return {
         row["family"]: Family(row["family"], _KINDS[row["kind"]], "business", row["help"])
@@ -161,7 +183,7 @@ def _joined(counters: Sequence[Level]) -> Found:
         labels = tuple(pair for pair in level.labels if pair[0] != "le")
         found = parts.setdefault((name, level.organization, labels), _Parts())
         if suffix == "_bucket":
-            found.buckets[dict(level.labels)["le"]] = level.value
+            found.buckets[dict(level.labels).get("le", OTHER)] = level.value
         else:
             found.rest[suffix] = level.value
     for (name, organization, labels), found in parts.items():
@@ -172,6 +194,13 @@ def _joined(counters: Sequence[Level]) -> Found:
 def _split(name: str) -> tuple[str, str]:
     suffix = next((suffix for suffix in _PARTS if name.endswith(suffix)), "")
     return name.removesuffix(suffix), suffix
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(slots=True)
@@ -185,8 +214,8 @@ class _Parts:
         """Nothing where the count is missing; buckets beyond the store's cap have lost their bound."""
         if "_count" not in self.rest:
             return
-        bounds = {float(text): count for text, count in self.buckets.items() if text not in (OTHER, "+Inf")}
-        for upper in sorted(bounds):
+        bounds = {_number(text): count for text, count in self.buckets.items()}
+        for upper in sorted(filter(math.isfinite, bounds)):
             yield "_bucket", (*labels, ("le", openmetrics.bound(upper))), bounds[upper]
         yield "_bucket", (*labels, ("le", "+Inf")), self.rest["_count"]
         yield "_sum", labels, self.rest.get("_sum", 0.0)

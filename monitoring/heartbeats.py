@@ -1,6 +1,8 @@
-"""Who is alive: every worker and beat leaves the time in Valkey, whose own clock tells how long ago that was."""
+"""What processes leave in Valkey for those who ask how they are: signs of life, by its own clock, and last errors."""
 
 import os
+import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import redis
@@ -13,6 +15,9 @@ ALIVE_SECONDS = 30.0  # a worker leaves its sign every two seconds
 _KEY = "cockpit:heartbeats"
 _KEPT_SECONDS = 24 * 3600.0
 _MOST = 500
+_ERRORS = "cockpit:errors"
+_ERRORS_KEPT_SECONDS = 30 * 24 * 3600.0
+_MOST_WORDS = 300
 
 
 class Heartbeat(NamedTuple):
@@ -22,6 +27,13 @@ class Heartbeat(NamedTuple):
     host: str
     pid: int
     age: float
+
+
+class Failure(NamedTuple):
+    """What was last wrong with a part, and when, in seconds since 1970."""
+
+    at: float
+    words: str
 
 
 def leave(role: str) -> None:
@@ -54,6 +66,47 @@ def hosts() -> list[str]:
         redis.RedisError: when the broker is away.
     """
     return sorted({one.host for one in found() if one.role == "worker" and one.age < ALIVE_SECONDS})
+
+
+def probe_part(probe: str, host: str | None) -> str:
+    """What a probe is called among the parts of the cockpit."""
+    return f"probe {probe} on {host}" if host else f"probe {probe}"
+
+
+def failure(words: str, age: float = 0.0) -> Failure:
+    """One of just now, or of `age` seconds ago."""
+    return Failure(round(time.time() - age, 3), words)
+
+
+def failed(found: Mapping[str, str]) -> None:
+    """Say what went wrong with some parts, in words that hold no secret; a broker that is away is no error."""
+    try:
+        _tell({part: failure(words) for part, words in found.items()})
+    except redis.RedisError:
+        return
+
+
+def failures(own: Mapping[str, Failure]) -> dict[str, Failure]:
+    """What was last wrong with each part, within thirty days: as any process saw it, and `own`, told to the others.
+
+    Raises:
+        redis.RedisError: when the broker is away.
+    """
+    entries: Any = client().hgetall(_ERRORS)
+    kept = {part: Failure(float(at), words) for part, (at, words) in ((p, e.split(" ", 1)) for p, e in entries.items())}
+    lately = time.time() - _ERRORS_KEPT_SECONDS
+    newest = sorted(kept, key=lambda part: kept[part].at, reverse=True)
+    if gone := [part for place, part in enumerate(newest) if place >= _MOST or kept[part].at < lately]:
+        client().hdel(_ERRORS, *gone)
+    newer = {part: one for part, one in own.items() if part not in kept or kept[part].at < one.at}
+    _tell(newer)
+    return {**kept, **newer}
+
+
+def _tell(found: Mapping[str, Failure]) -> None:
+    if found:
+        entries = {part: f"{one.at:.3f} {one.words[:_MOST_WORDS]}" for part, one in found.items()}
+        client().hset(_ERRORS, mapping=cast(Any, entries))
 
 
 def _now() -> float:

@@ -11,6 +11,12 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UNITS = ("seconds", "bytes", "ratio", "celsius", "joules", "watts", "hertz")
+_SUFFIXES = {
+    "counter": ("", "_total", "_created"),
+    "histogram": ("", "_bucket", "_sum", "_count", "_created"),
+    "summary": ("", "_sum", "_count", "_created"),
+    "info": ("", "_info"),
+}
 _SPECIAL = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 _OPENMETRICS_VERSIONS = ("1.0.0", "0.0.1", "")
 _MOST_PAIRS = 100_000
@@ -66,9 +72,27 @@ def block(metric: Metric, form: str) -> str:
     return _head(metric.family, form) + "".join(lines)
 
 
+def names(family: Family, form: str) -> set[str]:
+    """The names that a family takes up in that form; no two families of a text may share one."""
+    if form == TEXT and family.kind in ("counter", "info"):
+        return {family.name}
+    base = _base(family) if form == OPENMETRICS else family.name
+    return {base + suffix for suffix in _SUFFIXES.get(family.kind, ("",))}
+
+
+def remark(words: str, form: str) -> str:
+    """A line for people, of one line of words; OpenMetrics has no place for it."""
+    return "" if form == OPENMETRICS else f"# {words}\n"
+
+
 def end(form: str) -> str:
     """What stands after the last family."""
     return "# EOF\n" if form == OPENMETRICS else ""
+
+
+def _base(family: Family) -> str:
+    """What OpenMetrics calls a family, whose samples have a suffix then."""
+    return family.name.removesuffix({"counter": "_total", "info": "_info"}.get(family.kind, ""))
 
 
 def _head(family: Family, form: str) -> str:
@@ -76,7 +100,7 @@ def _head(family: Family, form: str) -> str:
     name, kind, unit = family.name, str(family.kind), ""
     if form == OPENMETRICS:
         told = told.replace('"', '\\"')
-        name = name.removesuffix({"counter": "_total", "info": "_info"}.get(kind, ""))
+        name = _base(family)
         if (last := name.rpartition("_")[2]) in _UNITS:
             unit = f"# UNIT {name} {last}\n"
     elif kind == "info":
@@ -99,7 +123,7 @@ def negotiate(accept: str) -> str:
     openmetrics, text = 0.0, {"text/plain": -1.0, "text/*": -1.0, "*/*": -1.0}
     for part in accept.split(","):
         kind, *rest = (piece.strip().lower() for piece in part.split(";"))
-        parameters = dict(piece.partition("=")[::2] for piece in rest)
+        parameters = {name: value.strip('"') for name, _, value in (piece.partition("=") for piece in rest)}
         liked = quality(parameters.get("q", "1"))
         if kind == "application/openmetrics-text" and parameters.get("version", "") in _OPENMETRICS_VERSIONS:
             openmetrics = max(openmetrics, liked)

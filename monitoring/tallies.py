@@ -71,22 +71,24 @@ class Tallies:
         rest = Query(start=until, end=floor(now, DAY) + 2 * DAY, by=_BY, sources=_LIVE)
         marks, fresh = store.series(scope, [over, rest], step_seconds=_SECONDS)
         told = {group[0]: _added(one for _, one in steps) for group, steps in marks.items()}
-        stale = [name for name, mark in told.items() if not self._knows(name, until, mark)]
-        if stale:
-            self._learn(store, stale, until)
+        # What is remembered may change under other threads, and into days that `fresh` tells too.
+        past = {name: one.tally for name, mark in told.items() if (one := self._known(name, until, mark))}
+        if stale := [name for name in told if name not in past]:
+            past |= self._learn(store, stale, until)
         today = _by_organization(fresh)
-        past = {name: self._past[name].tally for name in told if name in self._past}
         return {name: _joined(past.get(name, NOTHING), today.get(name, NOTHING)) for name in {*past, *today}}
 
-    def _knows(self, organization: str, until: datetime, mark: Summary) -> bool:
+    def _known(self, organization: str, until: datetime, mark: Summary) -> _Past | None:
         known = self._past.get(organization)
-        return known is not None and (known.until, known.mark) == (until, mark)
+        return known if known is not None and (known.until, known.mark) == (until, mark) else None
 
-    def _learn(self, store: Store, organizations: list[str], until: datetime) -> None:
+    def _learn(self, store: Store, organizations: list[str], until: datetime) -> dict[str, Tally]:
         query = Query(start=EPOCH, end=until, by=_BY, sources=_LIVE)
         (found,) = store.series(Scope.of(*organizations), [query], step_seconds=_SECONDS)
-        for name, tally in _by_organization(found).items():
+        learned = _by_organization(found)
+        for name, tally in learned.items():
             self._past[name] = _Past(until, _added(tally.routes.values()), tally)
+        return learned
 
 
 def _by_organization(found: SteppedGroups) -> dict[str, Tally]:

@@ -188,6 +188,7 @@ class TestNegotiation:
             ("application/openmetrics-text;q=0.5,*/*;q=0.9", TEXT),
             ("application/openmetrics-text,text/plain", OPENMETRICS),
             ("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", TEXT),
+            ('application/openmetrics-text; version="1.0.0"; q=0.5, text/plain; q=0.4', OPENMETRICS),
             ("application/openmetrics-text;q=0", TEXT),
             ("application/openmetrics-text;q=x", TEXT), ("application/openmetrics-text;q=1.5", TEXT),
             ("application/openmetrics-text;q=nan", TEXT), (";;;,,,===", TEXT), ("text/plain;q=0,*/*", TEXT),
@@ -300,6 +301,18 @@ class TestInferences:
         )
         assert value(read(store), "cockpit_cost_per_1000_tokens", organization=OWN, currency="USD") == 2
 
+    def test_a_card_is_idle_in_the_minutes_in_which_next_to_nothing_ran(self, store: MemoryStore) -> None:
+        busy = "cockpit_gpu_utilization_ratio"
+        for ago, values in ((0, (0.0, 0.04)), (1, (0.0, 0.9)), (2, (0.0,)), (59, (0.05,)), (60, (0.0,))):
+            for place, share in enumerate(values):
+                observe(store, busy, share, at=NOW - timedelta(minutes=ago, seconds=-place), host="a", gpu="0")
+        observe(store, busy, 1.0, host="a", gpu="1")
+        observe(store, busy, 0.0, host="a", gpu="2", source="demo")
+        told = read(store, "shared")
+        idle = [value(told, "cockpit_gpu_idle_ratio", organization="shared", host="a", gpu=card) for card in "012"]
+        assert idle == [0.5, 0.0, None]
+        assert value(read(store), "cockpit_gpu_idle_ratio", organization="shared", host="a", gpu="0") is None
+
 
 class Watched(MemoryStore):
     """Counts what is read of days that are over."""
@@ -358,6 +371,32 @@ class TestSinceTheBeginning:
         read(store, now=tomorrow)
         read(store, now=tomorrow)
         assert store.old_reads == 3
+
+    def test_a_day_that_ends_under_a_reading_is_not_counted_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another thread learns yesterday while this one, a moment before, has read it among the days still open."""
+        monkeypatch.setattr(business, "_tallies", Tallies())
+        before, after = (datetime(2026, 3, 10, 1, tzinfo=UTC) + timedelta(seconds=one) for one in (-1, 1))
+        overtaken: list[datetime] = []
+
+        class Overtaken(MemoryStore):
+            def series(self, scope: Scope, queries: Any, *, step_seconds: int) -> Any:
+                if len(queries) == 1 and not overtaken:  # old days are read again, for the other organization alone
+                    overtaken.append(after)
+                    read(self, OWN, now=after)
+                return super().series(scope, queries, step_seconds=step_seconds)
+
+        store = MemoryStore()
+        for organization in (OWN, OTHERS):
+            for hours in (5, 120):
+                append(store, inference(before - timedelta(hours=hours), organization=organization), now=before)
+        read(store, OWN, OTHERS, now=before)
+        append(store, inference(before - timedelta(hours=130), organization=OTHERS), now=before)
+        store.__class__ = Overtaken
+        found = read(store, OWN, OTHERS, now=before)
+        counted = "cockpit_inference_duration_seconds_count"
+        assert value(found, counted, organization=OWN, model="llama") == 2
+        assert value(found, counted, organization=OTHERS, model="llama") == 3
+        assert overtaken == [after]
 
     def test_an_organization_is_read_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(business, "_tallies", Tallies())
@@ -529,6 +568,37 @@ class TestFaults:
         assert {name for name, _ in left} < whole | {"cockpit_exposition_errors"}
         assert len([name for name, _ in left if name == "cockpit_exposition_errors"]) == 1
 
+    def test_words_about_families_of_ones_own_may_be_missing(
+        self, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any, **__: Any) -> None:
+            raise RuntimeError("broken")
+
+        observe(store, "shop_open", 3, organization=OWN)
+        monkeypatch.setattr(MemoryStore, "counters", broken)
+        found = read(store)
+        assert value(found, "shop_open", organization=OWN) == 3
+        assert value(found, "cockpit_exposition_errors", family="counters") == 1
+
+    def test_buckets_without_a_bound_cost_their_own_family_alone(self, store: MemoryStore) -> None:
+        count(store, "cockpit_http_requests_total", 1)
+        for bound in ({"le": "no number"}, {"le": "nan"}, {}):
+            count(store, "odd_seconds_bucket", 1, **bound)
+        for suffix in ("_sum", "_count"):
+            count(store, f"odd_seconds{suffix}", 1)
+        for form in FORMS:
+            found = parsed(scrape(store, form=form), form)
+            assert value(found, "cockpit_http_requests_total", organization=OWN) == 1
+            assert value(found, "odd_seconds_bucket", organization=OWN, le="+Inf") == 1
+
+    def test_two_families_of_one_name_in_openmetrics_are_told_once(self, store: MemoryStore) -> None:
+        observe(store, "shop", 3, organization=OWN)
+        count(store, "shop_total", 2)
+        assert len([name for name, _ in read(store) if name in ("shop", "shop_total")]) == 2
+        found = parsed(scrape(store, form=OPENMETRICS), OPENMETRICS)
+        assert value(found, "shop", organization=OWN) == 3
+        assert value(found, "cockpit_exposition_errors", family="shop_total") == 1
+
     def test_a_store_that_answers_nothing_is_told_as_what_it_is(self) -> None:
         with pytest.raises(AttributeError):
             scrape(object())
@@ -560,6 +630,11 @@ class TestFamilies:
             assert (family.kind == "counter") == family.name.endswith("_total"), family.name
             assert (family.kind == "info") == family.name.endswith("_info"), family.name
             assert family.help
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_no_two_families_take_up_one_name(self, form: str) -> None:
+        every = [name for family in FAMILIES for name in openmetrics.names(family, form)]
+        assert len(set(every)) == len(every)
 
     def test_every_source_names_families_that_there_are(self) -> None:
         for source in exposition.SOURCES:

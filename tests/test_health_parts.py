@@ -1,24 +1,28 @@
 """Health of the parts that answer nobody: what they leave behind, how old it may be, and who is told what."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client
 
 from bedrock import slots
 from bedrock.identifiers import milliseconds
 from cockpit import health, house, signs
 from cockpit.management.commands import fold
-from monitoring import heartbeats
+from monitoring import gathering, heartbeats, tasks
 from monitoring.heartbeats import Heartbeat
 from monitoring.store import current_store
 from monitoring.store.samples import Level, Sample
 from organizations.models import User
 from organizations.scope import Scope
+from tests.servers import throwaway_valkey
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 ALIVE = [Heartbeat("worker", "one", 1, 1.5), Heartbeat("beat", "one", 2, 4.0), Heartbeat("fold", "one", 3, 2.0)]
@@ -43,6 +47,26 @@ def probe_read(name: str, host: str, at: datetime, *, up: bool = True, read: dat
     if up or read:
         found.append(sample(signs.LAST_SUCCESS, (read or at).timestamp(), at, **labels))
     current_store().observe(Scope.of("shared"), found, now=at)
+
+
+@pytest.fixture(autouse=True)
+def _as_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_own", {})
+    monkeypatch.setattr(health, "_well", {})
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[redis.Redis]:
+    with throwaway_valkey() as places:
+        yield redis.Redis.from_url(places.redis_url, decode_responses=True)
+
+
+@pytest.fixture
+def broker(valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """A real, empty Valkey in place of the process' own."""
+    valkey.flushall()
+    monkeypatch.setattr(heartbeats, "client", lambda: valkey)
+    return valkey
 
 
 class TestSigns:
@@ -192,6 +216,131 @@ class TestAnswer:
         page = client.get("/admin/").content.decode()
         for said in ("Workers", "no sign of life", "15\N{NO-BREAK SPACE}min ago", "Probe host on one", "not done yet"):
             assert said in page, said
+
+
+def failing(*_: Any, **__: Any) -> Any:
+    raise OperationalError("connection to 127.0.0.1 as cockpit_app failed")
+
+
+@pytest.mark.usefixtures("database")
+class TestLastErrors:
+    def part(self, name: str, key: str) -> dict[str, Any]:
+        told: dict[str, Any] = Client().get("/api/health", headers={"authorization": f"Bearer {key}"}).json()
+        found: dict[str, Any] = told["parts"][name]
+        return found
+
+    def test_it_stays_with_its_time_when_the_part_is_well_again_and_every_process_tells_it(
+        self, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch, make_key: Callable[..., str]
+    ) -> None:
+        key, began = make_key(), datetime.now(UTC) - timedelta(seconds=1)
+        first = self.part("cache", key)
+        assert (first["state"], first["lastError"], first["lastErrorAt"], first["ageSeconds"]) == (
+            "ok", None, None, None,
+        )  # fmt: skip
+        with monkeypatch.context() as away:
+            away.setattr(health, "cache", SimpleNamespace(get=failing))
+            time.sleep(0.1)
+            now = self.part("cache", key)
+            assert (now["state"], now["error"], now["lastError"]) == (
+                "degraded", "OperationalError", "OperationalError",
+            )  # fmt: skip
+            assert 0.1 <= now["ageSeconds"] < 10
+        monkeypatch.setattr(health, "_own", {})
+        later = self.part("cache", key)
+        assert (later["state"], later["error"], later["ageSeconds"]) == ("ok", None, None)
+        assert (later["lastError"], later["lastErrorAt"]) == ("OperationalError", now["lastErrorAt"])
+        assert began < datetime.fromisoformat(later["lastErrorAt"]) < datetime.now(UTC)
+        assert "OperationalError" not in Client().get("/api/health").content.decode()
+
+    def test_that_of_the_broker_is_told_while_it_is_away_and_kept_when_it_is_back(
+        self, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch, make_key: Callable[..., str]
+    ) -> None:
+        key = make_key()
+        with monkeypatch.context() as away:
+            away.setattr(heartbeats, "client", lambda: redis.Redis.from_url("redis://127.0.0.1:1/0"))
+            assert self.part("broker", key)["lastError"] == "ConnectionError"
+        assert self.part("broker", key)["state"] == "ok"
+        monkeypatch.setattr(health, "_own", {})
+        assert self.part("broker", key)["lastError"] == "ConnectionError"
+
+    def test_of_a_sign_that_is_missing_it_tells_when_the_last_one_was_left(
+        self, broker: redis.Redis, make_key: Callable[..., str]
+    ) -> None:
+        seconds = int(broker.time()[0])  # type: ignore[index]
+        broker.hset("cockpit:heartbeats", mapping={"fold one 1": seconds - 300})
+        heartbeats.failed({"fold": "DataError"})  # its own word, which came after that sign
+        assert self.part("fold", make_key())["error"] == "no sign of life"
+        assert self.part("fold", make_key())["lastError"] == "DataError"
+        broker.delete("cockpit:errors")
+        told = self.part("fold", make_key())
+        assert told["lastError"] == "no sign of life"
+        assert 299 <= (datetime.now(UTC) - datetime.fromisoformat(told["lastErrorAt"])).total_seconds() < 320
+
+    def test_a_probe_leaves_its_reason_and_its_part_tells_it(
+        self, broker: redis.Redis, now: datetime, make_key: Callable[..., str]
+    ) -> None:
+        probes = gathering.Round({"gpu": failing, "host": list})
+        gathering.gather(probes, now=now, host="h1")
+        told = self.part("probe gpu on h1", make_key())
+        assert (told["error"], told["lastError"]) == ("failed, or gave no answer in time", "OperationalError")
+        assert self.part("probe host on h1", make_key())["lastError"] is None
+
+    def test_a_keeping_of_the_house_that_fails_leaves_its_reason(
+        self, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch, make_key: Callable[..., str]
+    ) -> None:
+        class Broken:
+            prepare = failing
+
+        monkeypatch.setattr(tasks, "current_store", Broken)
+        with pytest.raises(OperationalError):
+            tasks.keep_house()
+        told = self.part("retention", make_key())
+        assert (told["state"], told["lastError"]) == ("unknown", "OperationalError")
+
+    def test_the_folder_leaves_its_reason(self, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Folder:
+            folds = 0
+
+            def fold(self) -> int:
+                self.folds += 1
+                if self.folds == 2:
+                    raise KeyboardInterrupt
+                return int(failing())
+
+        monkeypatch.setattr(fold, "current_store", Folder)
+        monkeypatch.setattr(fold.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(fold, "_PATIENCE", 0.01)
+        with pytest.raises(KeyboardInterrupt):
+            call_command("fold")
+        assert heartbeats.failures({})["fold"].words == "OperationalError"
+
+    def test_the_admins_home_tells_what_was_last_wrong(
+        self, broker: redis.Redis, make_person: Callable[..., User]
+    ) -> None:
+        broker.hset("cockpit:errors", "cache", f"{time.time() - 600:.3f} TimeoutError")
+        broker.hset("cockpit:errors", "retention", f"{time.time() - 600:.3f} DataError")
+        broker.hset("cockpit:errors", "workers", f"{time.time() - 600:.3f} no sign of life within a day")
+        client = Client()
+        client.force_login(make_person("root", administrator=True))
+        page = client.get("/admin/").content.decode()
+        assert "Last wrong: TimeoutError, 10\N{NO-BREAK SPACE}min ago" in page
+        assert "Last wrong: DataError, 10\N{NO-BREAK SPACE}min ago" in page
+        assert page.count("Last wrong") == 2  # nothing is told twice
+
+    def test_a_slow_part_is_told_of_itself_alone(
+        self, monkeypatch: pytest.MonkeyPatch, make_key: Callable[..., str]
+    ) -> None:
+        key = make_key()
+        self.part("database", key)
+
+        def slow() -> list[Heartbeat]:
+            time.sleep(0.7)
+            return []
+
+        monkeypatch.setattr(heartbeats, "found", slow)
+        told = Client().get("/api/health", headers={"authorization": f"Bearer {key}"}).json()["parts"]
+        assert told["broker"]["latencyMs"] >= 700
+        assert told["retention"]["latencyMs"] < 600
 
 
 def test_what_nothing_is_known_of_is_neither_well_nor_a_fault() -> None:

@@ -176,6 +176,15 @@ class TestQuery:
             assert {name for name, _ in parsed(answer.content.decode(), form)} == names
         assert answer.content.endswith(b"# EOF\n")
 
+    def test_words_that_mean_nothing_are_told_to_people_and_to_nobody_who_parses(self, keys: dict[str, str]) -> None:
+        query = {"include": "bussiness,self,alerts,TYPE a counter,cockpit_nothing*", "exclude": "cockpit_gpu_up,é"}
+        text = ask(keys[OWN], **query).content.decode()
+        remarks = [line.removeprefix("# Nothing here is called ") for line in text.splitlines() if "# Nothing" in line]
+        assert remarks == ["bussiness", "TYPE a counter", "cockpit_nothing*", "é"]
+        assert parsed(text, TEXT)
+        assert "Nothing" not in ask(keys[OWN], accept="application/openmetrics-text", **query).content.decode()
+        assert "Nothing" not in ask(keys[OWN]).content.decode()
+
     @pytest.mark.parametrize("group", GROUPS)
     def test_a_group_is_its_families(self, keys: dict[str, str], group: str) -> None:
         families = {family.name for family in FAMILIES if family.group == group}

@@ -14,7 +14,7 @@ _OPENMETRICS = f"{_TEXT.replace('inferences_total Inf', 'inferences Inf').replac
 _NAMES = (
     "Names of families, beginnings of names ending in `*`, and groups "
     f"({', '.join(GROUPS)}), separated by commas; may be given several times, at most {MOST_NAMES} names of "
-    f"{LONGEST_NAME} characters in all. A name that no family bears selects none."
+    f"{LONGEST_NAME} characters in all. A name that no family bears selects none; plain text tells so in a comment."
 )
 
 

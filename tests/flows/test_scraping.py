@@ -65,17 +65,13 @@ def test_no_counter_ever_falls() -> None:
         sender = threading.Thread(target=send)
         sender.start()
         try:
-            before, killed, answered = dict[Any, float](), 0, 0
+            before, killed = dict[Any, float](), 0
             for number in range(SCRAPES):
                 if number % 100 == 50:
-                    os.kill(workers(running)[number // 100 % 2].pid, signal.SIGKILL)
+                    alive = workers(running)
+                    os.kill(alive[number // 100 % len(alive)].pid, signal.SIGKILL)
                     killed += 1
-                text = scrape(running)
-                if text is None:
-                    time.sleep(0.1)
-                    continue
-                answered += 1
-                after = parsed(text, TEXT)
+                after = parsed(await_answer(running), TEXT)  # both may be dead until one is there again
                 counters = [key for key in before if key[0].endswith(COUNTED)]
                 assert [
                     (key, before[key], after.get(key)) for key in counters if after.get(key, -1) < before[key]
@@ -88,6 +84,5 @@ def test_no_counter_ever_falls() -> None:
         after = parsed(await_answer(running), TEXT)
     told = sum(one for (name, _), one in after.items() if name == "cockpit_inferences_total")
     assert killed == 10
-    assert answered > SCRAPES * 0.9
     assert told >= sent[0] > 100
     assert any(name == "cockpit_http_requests_total" for name, _ in after)

@@ -37,6 +37,7 @@ class Command(BaseCommand):
             except (OperationalError, InterfaceError, DataError) as error:
                 failures += 1
                 log.warning("fold failed", reason=type(error).__name__, failures=failures)
+                heartbeats.failed({"fold": type(error).__name__})  # its text may name hosts and users
                 connection.close()
             wait = min(_PATIENCE, _EVERY * 2**failures) if failures else _EVERY - (time.monotonic() - began)
             stop.wait(max(0.0, wait))
