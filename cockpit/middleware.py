@@ -1,6 +1,5 @@
 """What every request passes: an id and an access line, headers that keep browsers strict, and a person's scope."""
 
-import http.client
 import ipaddress
 import re
 import time
@@ -113,10 +112,12 @@ class RequestMetrics:
 
     @staticmethod
     def _count(request: HttpRequest, response: HttpResponse, mark: marks.Marks, seconds: float) -> None:
-        organization, route = mark.organization or "shared", route_of(request)
+        # A key or token is about its own organization, also where it was refused; a person only about what they chose.
+        own = mark.home if mark.kind in ("key", "token") else ""
+        organization, route = mark.organization or own or "shared", route_of(request)
         traffic.count_request(
             organization=organization,
-            method=request.method or "",
+            method=method_of(request, response.status_code),
             route=route,
             status=response.status_code,
             seconds=seconds,
@@ -125,7 +126,7 @@ class RequestMetrics:
         )
         home = mark.home or "shared"
         if response.status_code >= 400:
-            traffic.count_error(organization, route, mark.error or http.client.responses.get(response.status_code, "?"))
+            traffic.count_error(organization, route, response.status_code, mark.error)
         if mark.refusal:
             traffic.count_refusal(home, mark.refusal)
         if mark.limited or response.status_code == 429:
@@ -133,7 +134,7 @@ class RequestMetrics:
         if mark.key_prefix:
             traffic.count_key_request(home, mark.key_prefix, route)
         if mark.kind in ("key", "user"):  # a token is in the hands of all who look at a page
-            networks.note(organization if mark.organization else home, audit.origin.get())
+            networks.note(mark.organization or home, audit.origin.get())
 
 
 def route_of(request: HttpRequest) -> str:
@@ -142,6 +143,16 @@ def route_of(request: HttpRequest) -> str:
     if match is None:
         return "static" if request.path.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "unmatched"
     return match.namespace or match.view_name or "unmatched"
+
+
+def method_of(request: HttpRequest, status: int) -> str:
+    """The request's method; "" where nothing answers it, for everybody could make up series of it."""
+    method, match = request.method or "", request.resolver_match
+    if match is None:
+        return method if method in ("GET", "HEAD") else ""
+    view = getattr(match.func, "view_class", None)
+    answered = status != 405 if view is None else hasattr(view, "get" if method == "HEAD" else method.lower())
+    return method if answered else ""
 
 
 def _size(announced: str | None) -> int:

@@ -1,4 +1,4 @@
-"""The families that inferences add up to: since the beginning, in the last hour, and their people of today."""
+"""The families that inferences add up to: since the beginning, in the last hour, their people of today; idle cards."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from monitoring.histogram import BOUNDS_US
 from monitoring.measures import OTHER
 from monitoring.openmetrics import Pair, Row, bound
 from monitoring.store.base import Query, Store, Summary
+from monitoring.store.samples import Trace
 from monitoring.store.windows import HOUR, MINUTE, floor
 from monitoring.tallies import Tallies, Tally
 from organizations.scope import Scope
@@ -28,6 +29,8 @@ SINCE_BEGINNING = (
 )
 LAST_HOUR = ("cockpit_prompt_cache_hit_ratio", "cockpit_cost_per_1000_tokens", "cockpit_inference_retry_ratio")
 PEOPLE = ("cockpit_active_users",)
+IDLE = ("cockpit_gpu_idle_ratio",)
+_BUSY = 0.05  # share of a minute in which something ran: below it a card earns nothing
 _MOST_PROVIDERS = 10  # of a model; the rest count under `__other__`
 _RESERVED = 50  # series that `__other__` may need itself
 _KINDS = ("cache_read", "cache_write", "reasoning")
@@ -148,3 +151,14 @@ def people(store: Store, scope: Scope, now: datetime) -> Found:
     for organization, days in sorted(store.users(scope, today, today + timedelta(days=1), sources=_LIVE).items()):
         for count in days.values():
             yield "cockpit_active_users", ("", (("organization", organization),), count)
+
+
+def idle_cards(store: Store, scope: Scope, now: datetime) -> Found:
+    """How much of the last hour each card did next to nothing; nothing for one that was not read."""
+    end = floor(now, MINUTE) + MINUTE
+    name = "cockpit_gpu_utilization_ratio"
+    trace = Trace(organization="shared", family=name, start=end - HOUR, end=end, sources=_LIVE)
+    (cards,) = store.history(scope, [trace], step_seconds=60)
+    for labels, minutes in sorted(cards.items()):
+        idle = sum(span.mean < _BUSY for _, span in minutes)
+        yield "cockpit_gpu_idle_ratio", ("", (("organization", "shared"), *labels), idle / len(minutes))

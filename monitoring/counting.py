@@ -1,12 +1,15 @@
 """What this process counts: a bounded table, written to the store every two seconds and when the process ends."""
 
+import math
 import os
+import time
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.util import Finalize
-from threading import Event, Lock, RLock, Thread
+from threading import Event, Lock, RLock, Thread, current_thread
 
 import structlog
 from django.conf import settings
@@ -24,7 +27,9 @@ log = structlog.get_logger(__name__)
 MOST_SERIES = 5_000  # in one process; what finds the table full is counted by its family
 LEVELS_EVERY = 10.0  # seconds between two samples of a level
 OVERFLOW, DROPPED = "cockpit_counting_overflow_total", "cockpit_recordings_dropped_total"
-_PATIENCE = 5.0  # seconds that the end of the process waits for a write under way
+_PATIENCE = 5.0  # seconds to wait for a write under way
+_LAST_PATIENCE = 10.0  # seconds that the end of the process waits for its last write
+_QUIET = 60.0  # seconds between two warnings that counts were refused
 _MOST_TOLD = 20_000  # histograms whose empty buckets the store was told of
 # What the store will never take, however often it is asked.
 REFUSED = (DataError, IntegrityError, ProgrammingError, OutOfScope, ValueError)
@@ -69,6 +74,7 @@ class Table:
         self._held = _Held()
         self._told: set[Key] = set()
         self._levels_at: datetime | None = None
+        self._warned = -math.inf
 
     def add(self, organization: str, family: str, labels: Labels = (), amount: float = 1.0) -> None:
         """Let a counter grow by an amount of at least 0."""
@@ -176,11 +182,21 @@ class Table:
                     raise OutOfScope(organization)
                 _write([one for one in samples if one.organization == organization], mine, now)
             except REFUSED as error:
-                log.warning("counts refused by the store", organization=organization, reason=type(error).__name__)
-                self.add("shared", DROPPED, (("reason", "refused"), ("verb", "count")), float(len(mine)))
+                self._give_up(organization, len(mine), type(error).__name__)
             except Exception as error:
                 log.warning("counts not written", organization=organization, reason=type(error).__name__)
                 self._put_back(mine)
+
+    def _give_up(self, organization: str, counts: int, reason: str) -> None:
+        """Forget an organization's levels too, or they would be refused every ten seconds."""
+        with self._lock:
+            levels = [key for key in self._held.levels if key[0] == organization]
+            for key in levels:
+                del self._held.levels[key]
+        self.add("shared", DROPPED, (("reason", "refused"), ("verb", "count")), float(counts + len(levels)))
+        if time.monotonic() - self._warned >= _QUIET:
+            self._warned = time.monotonic()
+            log.warning("counts refused by the store", organization=organization, reason=reason)
 
     def _put_back(self, increments: list[Increment]) -> None:
         with self._lock:
@@ -205,8 +221,8 @@ def missing(organizations: set[str]) -> set[str]:
 
 
 def bound_text(bound: float) -> str:
-    """A bucket's bound as its label `le` has it."""
-    return f"{bound:g}"
+    """A bucket's bound as its label `le` has it, to the last digit: 0.25, 1, 1048576."""
+    return repr(float(bound)).removesuffix(".0")
 
 
 def _write(samples: list[Sample], increments: list[Increment], now: datetime) -> None:
@@ -229,6 +245,7 @@ class Flusher:
         self._lock, self._turn = RLock(), Lock()
         self._over = Event()
         self._thread: Thread | None = None
+        self._at_the_end: Finalize | None = None
         self.failing_since: datetime | None = None
 
     def also(self, drain: Callable[[datetime, bool], None]) -> None:
@@ -246,25 +263,37 @@ class Flusher:
         self.wake()
 
     def wake(self) -> None:
-        """Start the thread, if this process has none yet."""
-        if self._thread is not None or not settings.FLUSH_SECONDS:
+        """Start the thread, if this process has none yet; where none can be had now, the next recording tries again."""
+        if self._thread is None and settings.FLUSH_SECONDS:
+            with self._lock:
+                self._start()
+
+    def _start(self) -> None:
+        if self._thread is not None:
             return
-        with self._lock:
-            if self._thread is None:
-                Finalize(None, self.end, exitpriority=100)  # also at the end of forked children, where atexit is not
-                self._thread = Thread(target=self._run, name="flush", daemon=True)
-                self._thread.start()
+        if self._at_the_end is None:  # also for children of multiprocessing, where atexit is not
+            self._at_the_end = Finalize(None, self.end, exitpriority=100)
+        with suppress(RuntimeError):  # too many threads, or the interpreter ends: no reason to fail a request
+            thread = Thread(target=self._run, name="flush", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         over = self._over
         while not over.wait(settings.FLUSH_SECONDS):
             self.flush()
+        self.flush(last=True)
 
     def flush(self, *, last: bool = False) -> None:
         """Call every drain now; what goes wrong is told in the log."""
+        if connection.in_atomic_block:  # the caller's, who may yet roll it back: written beside it
+            helper = Thread(target=self.flush, kwargs={"last": last}, name="flush-beside", daemon=True)
+            helper.start()
+            helper.join(_PATIENCE)
+            return
         if not self._turn.acquire(timeout=_PATIENCE):
-            return  # a write hangs; the process's end does not wait longer for it
-        failed = None
+            return  # a write hangs; nobody waits longer for it
+        failed, borrowed = None, connection.connection is not None
         try:
             for drain in list(self._drains):
                 try:
@@ -272,7 +301,7 @@ class Flusher:
                 except Exception as error:  # whatever it is, the others and the next turn must come
                     failed = error
         finally:
-            if not connection.in_atomic_block:
+            if not borrowed:  # the caller's own stays as it was
                 connection.close()
             self._turn.release()
         self._tell(failed)
@@ -287,7 +316,10 @@ class Flusher:
     def end(self) -> None:
         """Write the rest and stop the thread; what is recorded later is written when the process ends."""
         self._over.set()
-        self.flush(last=True)
+        if self._thread is not None and self._thread.is_alive() and self._thread is not current_thread():
+            self._thread.join(_LAST_PATIENCE)
+        else:
+            self.flush(last=True)
 
 
 flusher = Flusher()

@@ -1,5 +1,6 @@
 """What one request adds to the counters, wherever it was answered: here, or in a process that records its own."""
 
+import http.client
 import os
 from datetime import datetime
 from functools import lru_cache
@@ -36,7 +37,7 @@ def count_request(
 
     Args:
         organization: whom it was about; `shared` where there is nobody.
-        method: one of METHODS; every other is `other`.
+        method: one of METHODS; everything else is `other`.
         route: a name out of a small set, never a path.
     """
     table = counting.table
@@ -49,7 +50,9 @@ def count_request(
         table.add(organization, "cockpit_http_response_bytes_total", by_method, float(response_bytes))
 
 
-def count_error(organization: str, route: str, kind: str) -> None:
+def count_error(organization: str, route: str, status: int, kind: str = "") -> None:
+    """Count an answer of 400 and above by what it was titled, or in its status' own words."""
+    kind = kind or http.client.responses.get(status, "other")
     counting.table.add(organization, "cockpit_http_errors_total", (("route", route), ("type", kind)))
 
 
@@ -69,6 +72,10 @@ class InFlight:
     """How many requests this process is answering right now."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin as a new process does."""
         self._lock = Lock()
         self._count = 0
         self._ever = False
@@ -95,5 +102,6 @@ def _count_new_networks(now: datetime, last: bool) -> None:
 
 
 in_flight = InFlight()
+os.register_at_fork(after_in_child=in_flight.clear)  # the parent's requests are not answered here
 counting.flusher.also(in_flight.tell)
 counting.flusher.also(_count_new_networks)

@@ -1,6 +1,7 @@
 """Rate limits: fixed windows, counted in this process and added up in the shared cache about once a second."""
 
 import math
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,16 @@ def forget(name: str, *, seconds: int = 60) -> None:
     if time.monotonic() >= _away_until:
         with suppress(Exception):  # what cannot be taken back now runs out by itself
             cache.delete(key)
+
+
+def _begin() -> None:
+    """Start as a new process does: what the parent counted, the parent adds up; its lock may be held for ever."""
+    global _lock
+    _lock = Lock()
+    _tallies.clear()
+
+
+os.register_at_fork(after_in_child=_begin)
 
 
 def _key(name: str, seconds: int, now: float) -> str:

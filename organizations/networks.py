@@ -1,6 +1,7 @@
 """Networks that callers come from: each one's first time in an organization is a row of the audit trail."""
 
 import ipaddress
+import os
 from threading import Lock
 
 from django.db import connection
@@ -74,6 +75,10 @@ def _is_recorded(organization: str, network: str) -> bool:
 
 def forget() -> None:
     """Start as a new process would."""
-    with _lock:
-        _known.clear()
-        _waiting.clear()
+    global _lock
+    _lock = Lock()
+    _known.clear()
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=forget)  # what the parent noted, the parent writes; its lock may be held for ever

@@ -1,21 +1,29 @@
 """The table of what a process counts: bounded, exact under threads, written once, and kept while the store is away."""
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from celery import signals
+from django.db import OperationalError, connection, transaction
 
-from monitoring import counting
+from cockpit.celery import app
+from monitoring import counting, traffic
 from monitoring.counting import DROPPED, OVERFLOW, Flusher, Table
 from monitoring.families import BY_NAME
+from monitoring.services import custom, recordings
+from monitoring.store import current_store
 from monitoring.store.samples import Increment, Sample
+from organizations import audit, limits, networks
 from organizations.scope import Scope
 from tests.servers import await_true
 
+assert app  # with what it does when a worker's process ends
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OURS = "swaggystacks"
 
@@ -187,6 +195,29 @@ class TestTable:
         assert store.counted("things_total") == {(OURS,): 1}
         assert store.counted(DROPPED) == {("shared", "refused", "count"): 1}
 
+    def test_levels_of_one_that_is_gone_are_given_up_and_told_once_a_minute(
+        self, store: Notebook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[str] = []
+        monkeypatch.setattr(counting.log, "warning", lambda *_, organization, **__: told.append(organization))
+        monkeypatch.setattr(counting, "missing", lambda slugs: slugs & {"gone"})
+        table = Table()
+        table.set(OURS, "depth", (), 1)
+        for seconds in (0, 10, 20):
+            table.set("gone", "depth", (), seconds)
+            table.flush(NOW + timedelta(seconds=seconds))
+        table.flush(NOW + timedelta(seconds=30))
+        assert [one.organization for one in store.samples] == [OURS] * 4
+        assert store.counted(DROPPED) == {("shared", "refused", "count"): 3}
+        assert told == ["gone"]
+        assert table._held.levels.keys() == {(OURS, "depth", ())}
+
+    @pytest.mark.parametrize(
+        ("bound", "text"), [(0.005, "0.005"), (1, "1"), (2.5, "2.5"), (1_048_576, "1048576"), (1 / 3, repr(1 / 3))]
+    )
+    def test_a_bound_is_told_to_its_last_digit(self, bound: float, text: str) -> None:
+        assert counting.bound_text(bound) == text
+
     def test_bad_values_of_one_organization_harm_no_other(self, store: Notebook) -> None:
         table = Table()
         store.fails[OURS] = ValueError("not finite")
@@ -245,6 +276,98 @@ class TestFlusher:
         assert flusher.failing_since is not None
         flusher.flush()
         assert flusher.failing_since is None
+
+    def test_where_no_thread_can_be_had_nothing_fails_and_the_next_recording_tries_again(
+        self, store: Notebook, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class NotNow(threading.Thread):
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        settings.FLUSH_SECONDS = 0.02
+        flusher = Flusher()
+        table = Table(wake=flusher.wake)
+        flusher.also(lambda now, last: table.flush(now, last=last))
+        with monkeypatch.context() as patched:
+            patched.setattr(counting, "Thread", NotNow)
+            table.add(OURS, "things_total")
+        assert flusher._thread is None
+        table.add(OURS, "things_total")
+        assert await_true(lambda: store.counted("things_total") == {(OURS,): 2}, 5)
+        flusher.end()
+
+    def test_the_end_waits_for_a_hanging_write_only_so_long(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.FLUSH_SECONDS = 0.01
+        monkeypatch.setattr(counting, "_LAST_PATIENCE", 0.05)
+        flusher = Flusher()
+        hanging, over = threading.Event(), threading.Event()
+
+        def hangs(now: datetime, last: bool) -> None:
+            hanging.set()
+            over.wait(30)
+
+        flusher.also(hangs)
+        flusher.wake()
+        assert hanging.wait(5)
+        began = time.monotonic()
+        flusher.end()
+        assert time.monotonic() - began < 5
+        over.set()
+
+    def test_what_a_caller_rolls_back_is_none_of_what_was_counted(self, database: str) -> None:
+        """Asked for inside somebody's transaction, the write is one of its own."""
+        counting.table.clear()
+        counting.table.add(OURS, "cockpit_new_networks_total", (), 3.0)
+        with transaction.atomic():
+            counting.flusher.flush()
+            transaction.set_rollback(True)
+        [level] = current_store().counters(Scope.of(OURS), families=["cockpit_new_networks_total"])
+        assert level.value == 3
+
+    def test_the_callers_connection_stays_as_it_was(self, database: str) -> None:
+        counting.table.clear()
+        connection.ensure_connection()
+        before = connection.connection
+        counting.table.add(OURS, "cockpit_new_networks_total")
+        counting.flusher.flush()
+        assert connection.connection is before
+        connection.close()
+        counting.table.add(OURS, "cockpit_new_networks_total")
+        counting.flusher.flush()
+        assert connection.connection is None
+
+    def test_a_process_of_celerys_pool_writes_the_rest_when_it_ends(self, store: Notebook) -> None:
+        counting.table.clear()
+        counting.table.add(OURS, "things_total")
+        try:
+            signals.worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
+            assert store.counted("things_total") == {(OURS,): 1}
+        finally:
+            counting.flusher._begin()
+
+    def test_a_fork_waits_for_no_lock_that_its_parent_held(self) -> None:
+        """Whoever holds one while another thread forks exists in the parent alone."""
+        held = (counting.table._lock, traffic.in_flight._lock, networks._lock, limits._lock, recordings._lock,
+                custom._lock)  # fmt: skip
+        for lock in held:
+            lock.acquire()
+        try:
+            child = os.fork()
+            if child == 0:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(10)
+                traffic.in_flight.begin()
+                networks.note(OURS, audit.Origin(address="203.0.113.77"))
+                limits.hit("fork", limit=1)
+                recordings.dropped("fork", "invalid")
+                custom.registered()
+                os._exit(0 if traffic.in_flight._count == 1 else 1)
+        finally:
+            for lock in held:
+                lock.release()
+        assert os.waitpid(child, 0)[1] == 0
 
     def test_a_fork_writes_nothing_of_its_parent(self, store: Notebook) -> None:
         """The one table of the process: its child begins with an empty one."""

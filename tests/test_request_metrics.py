@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from cockpit import middleware
+from cockpit.urls import urlpatterns
 from monitoring import counting, traffic
 from monitoring.families import BY_NAME, HTTP_BOUNDS
 from monitoring.store import current_store
@@ -49,6 +50,10 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
+def reverse_of(pattern: Any) -> str:
+    return "/" + str(pattern.pattern).replace("<str:organization>", OWN)
+
+
 def signed_in(person: Any) -> Client:
     client = Client()
     client.force_login(person)
@@ -62,8 +67,27 @@ class TestRequests:
         assert client.get(f"{DATA}?organization={OTHER}", headers=bearer(key)).status_code == 404
         assert counted(REQUESTS) == {
             (OWN, "GET", "dashboard-data", "200"): 1,
-            ("shared", "GET", "dashboard-data", "404"): 1,
+            (OWN, "GET", "dashboard-data", "404"): 1,  # the mistake of this organization's client
         }
+
+    def test_what_a_key_is_refused_counts_for_its_own_organization(self, make_key: Make, client: Client) -> None:
+        reader = make_key(OTHER, "dashboard:read")
+        client.post(INFERENCE, "{}", content_type="application/json", headers=bearer(reader))
+        client.get(f"{DATA}?window=never", headers=bearer(reader))
+        platform = make_key("shared", "dashboard:read", platform=True)
+        client.get(f"{DATA}?window=never", headers=bearer(platform))
+        client.get(DATA, headers=bearer(reader[:-3] + "aaa"))  # nobody's: whoever knows a prefix could send it
+        assert counted(REQUESTS) == {
+            (OTHER, "POST", "inference", "403"): 1,
+            (OTHER, "GET", "dashboard-data", "400"): 1,
+            ("shared", "GET", "dashboard-data", "400"): 1,
+            ("shared", "GET", "dashboard-data", "401"): 1,
+        }
+
+    @pytest.mark.parametrize("path", ["/", "/admin/", "/dashboards/nowhere/"])
+    def test_a_persons_page_about_no_organization_counts_for_the_platform(self, make_person: Make, path: str) -> None:
+        signed_in(make_person("ada", **{OWN: "owner", OTHER: "owner"})).get(path)
+        assert {organization for organization, *_ in counted(REQUESTS)} == {"shared"}
 
     def test_a_persons_page_counts_for_the_organization_it_shows(self, make_person: Make) -> None:
         signed_in(make_person("ada", **{OWN: "owner", OTHER: "owner"})).get(f"/dashboards/{OTHER}/")
@@ -95,6 +119,31 @@ class TestRequests:
         client.generic(method, "/api/health/live")
         [(_, counted_method, _, _)] = counted(REQUESTS)
         assert counted_method in {*traffic.METHODS, "other"}
+
+    @pytest.mark.parametrize(
+        ("method", "path", "told"),
+        [
+            ("HEAD", DATA, "HEAD"), ("OPTIONS", DATA, "OPTIONS"), ("DELETE", DATA, "other"), ("POST", DATA, "other"),
+            ("DISPATCH", DATA, "other"), ("GET", INFERENCE, "other"), ("POST", INFERENCE, "POST"),
+            ("POST", "/login/", "POST"), ("POST", "/nowhere", "other"), ("HEAD", "/nowhere", "HEAD"),
+            ("POST", "/favicon.ico", "other"),
+        ],
+    )  # fmt: skip
+    def test_a_method_that_nothing_answers_has_no_name(
+        self, database: str, client: Client, method: str, path: str, told: str
+    ) -> None:
+        client.generic(method, path)
+        [(_, counted_method, _, _)] = counted(REQUESTS)
+        assert counted_method == told
+
+    def test_whoever_tries_every_method_everywhere_makes_few_series(self, database: str) -> None:
+        client = Client(raise_request_exception=False)
+        for path in ["/nowhere", "/static/nothing", "/admin/", *(reverse_of(one) for one in urlpatterns)]:
+            for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]:
+                client.generic(method, path)
+        _, increments = counting.table._take(datetime.now(UTC), last=True)
+        assert {one.organization for one in increments} == {"shared"}
+        assert len(increments) < 75 * len(urlpatterns)
 
     def test_ten_thousand_paths_are_a_handful_of_series(self, database: str, client: Client) -> None:
         for number in range(300):
@@ -169,7 +218,7 @@ class TestErrors:
         client.get("/nowhere")
         client.get("/api/nowhere")
         assert counted(ERRORS) == {
-            ("shared", "dashboard-data", "Not valid"): 1,
+            (OWN, "dashboard-data", "Not valid"): 1,
             ("shared", "dashboard-data", "Not signed in"): 1,
             ("shared", "unmatched", "Not found"): 2,
         }

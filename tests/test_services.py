@@ -41,6 +41,16 @@ NAMES = [
 ]  # fmt: skip
 
 
+class Unprintable:
+    """What makes even its own text fail."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    def __repr__(self) -> str:
+        return "unprintable"
+
+
 @pytest.fixture(autouse=True)
 def _a_new_process() -> Iterator[None]:
     def begin() -> None:
@@ -79,6 +89,13 @@ class TestRequests:
         [found] = counting.table._held.distributions.values()
         assert found.total == pytest.approx(0.15)
 
+    @pytest.mark.parametrize(
+        ("status", "types"), [(399, []), (404, ["Not Found"]), (503, ["Service Unavailable"]), (599, ["other"])]
+    )
+    def test_an_error_is_counted_as_one(self, status: int, types: list[str]) -> None:
+        metrics.record_http_request("GET", "home", status, 1, OWN)
+        assert list(counted("cockpit_http_errors_total")) == [(OWN, "home", kind) for kind in types]
+
     def test_without_an_organization_it_is_the_default_one(self, settings: Any) -> None:
         settings.DEFAULT_ORGANIZATION = OTHER
         metrics.record_http_request("get", "home", 200, 1)
@@ -90,7 +107,7 @@ class TestRequests:
             {"duration_ms": -1}, {"duration_ms": math.nan}, {"duration_ms": math.inf}, {"duration_ms": "soon"},
             {"duration_ms": None}, {"duration_ms": 10**400}, {"status": 99}, {"status": 600}, {"status": "ok"},
             {"route": "x" * 201}, {"route": "a\x00b"}, {"route": "\ud800"}, {"organization": "No Slug"},
-            {"organization": "a" * 60}, {"organization": 7},
+            {"organization": "a" * 60}, {"organization": 7}, {"route": Unprintable()}, {"method": Unprintable()},
         ],
         ids=str,
     )  # fmt: skip
@@ -133,7 +150,7 @@ class TestInferences:
             {"model": ""}, {"model": "x" * 201}, {"model": 5}, {"duration_ms": -1}, {"duration_ms": "long"},
             {"duration_ms": math.nan}, {"cost": "much"}, {"cost": True}, {"organization": "No Slug"}, {"colour": "red"},
             {"status": "fine"}, {"input_tokens": -1}, {"model": "a\x00b"}, {"source": "demo"},
-            {"tags": {"a": object}},
+            {"tags": {"a": object}}, {"cost": Unprintable()},
         ],
         ids=str,
     )  # fmt: skip
@@ -141,6 +158,10 @@ class TestInferences:
         given = {"model": "llama", "duration_ms": 1.0, "cost": 0.1, "organization": OWN}
         metrics.record_model_inference(**{**given, **bad})
         assert len(inferences.queue._waiting) == 0
+        assert counted(DROPPED) == {("shared", "invalid", "record_model_inference"): 1}
+
+    def test_a_number_too_long_to_be_written_out_is_counted_and_never_raised(self) -> None:
+        metrics.record_model_inference("llama", 1, 10**5000, OWN)
         assert counted(DROPPED) == {("shared", "invalid", "record_model_inference"): 1}
 
     @pytest.mark.parametrize("bad", [{"cost": -1}, {"cost": 10**9}, {"model": " "}, {"cost": math.inf}], ids=str)
@@ -158,6 +179,35 @@ class TestInferences:
         assert list(stored()) == [("good",)]
         assert counted(DROPPED) == {("shared", "refused", "record_model_inference"): 1}
 
+    def test_one_whose_commit_was_not_confirmed_is_stored_once(
+        self, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The connection breaks off while the database commits: nobody knows, and it is sent again."""
+        real, broken = inferences.ingest.record_inferences, [OperationalError("server closed the connection")]
+
+        def record(**given: Any) -> Any:
+            results = real(**given)
+            if broken:
+                raise broken.pop()
+            return results
+
+        monkeypatch.setattr(inferences.ingest, "record_inferences", record)
+        for _ in range(3):
+            metrics.record_model_inference("llama", 1, "0.5", OWN)
+        with pytest.raises(OperationalError):
+            inferences.queue.flush(datetime.now(UTC), False)
+        inferences.queue.flush(datetime.now(UTC), False)
+        summary = stored()[("llama",)]
+        assert (summary.inferences, summary.cost) == (3, Decimal("1.5"))
+        assert counted(DROPPED) == {}
+
+    def test_a_key_used_for_other_content_is_counted(self, database: str) -> None:
+        for cost in ("1", "2"):
+            metrics.record_model_inference("llama", 1, cost, OWN, idempotency_key="the same")
+        inferences.queue.flush(datetime.now(UTC), False)
+        assert stored()[("llama",)].inferences == 1
+        assert counted(DROPPED) == {("shared", "conflict", "record_model_inference"): 1}
+
     def test_the_queue_is_bounded(self) -> None:
         queue = inferences.Queue(most=10)
         item = inferences.item_of("llama", 1, None, {})
@@ -174,7 +224,7 @@ class TestInferences:
             if away:
                 raise OperationalError
             written.extend(item.model_name for item in items)
-            return [None] * len(items)
+            return []
 
         monkeypatch.setattr(inferences.ingest, "record_inferences", record)
         monkeypatch.setattr(counting, "_there", {OWN})
@@ -229,13 +279,17 @@ class TestCustomFamilies:
             ({"sample_rate": 1.1}, "sample_rate"), ({"sample_rate": math.nan}, "sample_rate"),
             ({"bounds": []}, "bounds"), ({"bounds": [2, 1]}, "bounds"), ({"bounds": [1, 1]}, "bounds"),
             ({"bounds": [1, math.inf]}, "bounds"),
-            ({"bounds": [1.0000001, 1.0000002]}, "bounds"), ({"bounds": range(31)}, "bounds"),
+            ({"bounds": ["wide"]}, "bounds"), ({"bounds": range(31)}, "bounds"),
+            ({"sample_rate": "half"}, "sample_rate"),
+            ({"labels": ["amount"]}, "labels"), ({"labels": ["value"]}, "labels"), ({"labels": "kind"}, "name, help"),
+            ({"labels": [5]}, "name, help"), ({"name": 5}, "name, help"), ({"help": None}, "name, help"),
             ({"name": "sizes_bucket"}, "name"), ({"name": "sizes_count"}, "name"), ({"name": "sizes_total"}, "name"),
+            ({"name": "sizes_created"}, "name"),
         ],
         ids=str,
     )  # fmt: skip
     def test_what_else_is_wrong_is_told_by_its_field(self, given: dict[str, Any], field: str) -> None:
-        with pytest.raises(metrics.BadFamily, match=f"^{field}: "):
+        with pytest.raises(metrics.BadFamily, match=f"^{field}(: | and )"):
             metrics.register_histogram(**{"name": "sizes", "help": "Sizes", **given})
 
     def test_the_same_again_is_the_same_and_another_is_refused(self) -> None:
@@ -244,9 +298,13 @@ class TestCustomFamilies:
         for other in ({"help": "Else"}, {"labels": []}, {"sample_rate": 0.5}):
             with pytest.raises(metrics.BadFamily, match="registered already"):
                 metrics.register_counter(**{"name": "shop_orders_total", "help": "Orders", "labels": ["kind"], **other})
+        with pytest.raises(metrics.BadFamily, match="shop_orders_total is registered already"):
+            metrics.register_gauge("shop_orders", "To OpenMetrics it has the counter's name")
         metrics.register_gauge("shop", "A gauge")
         with pytest.raises(metrics.BadFamily, match="registered already"):
             metrics.register_histogram("shop", "A gauge")
+        with pytest.raises(metrics.BadFamily, match="shop is registered already"):
+            metrics.register_counter("shop_total", "A gauge")
 
     def test_there_are_only_so_many(self) -> None:
         for number in range(custom.MOST_FAMILIES):
@@ -260,6 +318,16 @@ class TestCustomFamilies:
     def test_wrong_labels_are_counted_and_never_raised(self, labels: dict[str, Any]) -> None:
         metrics.register_counter("shop_orders_total", "Orders", ["kind"]).add(organization=OWN, **labels)
         assert counted("shop_orders_total") == {}
+        assert counted(DROPPED) == {("shared", "invalid", "counter"): 1}
+
+    def test_any_word_may_be_a_label(self) -> None:
+        metrics.register_counter("shop_orders_total", "Orders", ["self", "name"]).add(
+            organization=OWN, self="a", name="b"
+        )
+        assert counted("shop_orders_total") == {(OWN, "b", "a"): 1}
+
+    def test_a_label_without_a_text_is_counted_and_never_raised(self) -> None:
+        metrics.register_counter("shop_orders_total", "Orders", ["kind"]).add(organization=OWN, kind=Unprintable())
         assert counted(DROPPED) == {("shared", "invalid", "counter"): 1}
 
     @pytest.mark.parametrize("amount", [-1, math.nan, math.inf, "many", 1e16, None])
@@ -280,6 +348,15 @@ class TestCustomFamilies:
         [found] = counting.table._held.distributions.values()
         assert sum(found.buckets) == pytest.approx(100_000, rel=0.02)
         assert found.total == pytest.approx(950_000, rel=0.05)
+
+    def test_a_sampled_histogram_counts_in_whole_numbers(self) -> None:
+        """One in 3.33 weighs three or four: who reads histograms refuses a third of an observation."""
+        sizes = metrics.register_histogram("shop_sizes", "Sizes", bounds=[10], sample_rate=0.3)
+        for _ in range(20_000):
+            sizes.observe(1, organization=OWN)
+        [found] = counting.table._held.distributions.values()
+        assert found.buckets[0].is_integer()
+        assert found.buckets[0] == pytest.approx(20_000, rel=0.1)
 
     def test_without_sampling_nothing_is_left_to_chance(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(custom.random, "random", lambda: pytest.fail("asked"))
@@ -360,9 +437,8 @@ print("recorded", metrics.is_ready(), flush=True)
 """
 
 
-def test_a_plain_script_leaves_everything_in_the_store(database: str) -> None:
-    """No request, no server, and not a word to shutdown(): what was recorded is written when the process ends."""
-    environment = clean_environment(
+def _environment(database: str) -> dict[str, str]:
+    return clean_environment(
         DATABASE_URL=as_url(database, "cockpit_app"),
         REDIS_URL="redis://127.0.0.1:1/0",
         DJANGO_SETTINGS_MODULE="cockpit.settings",
@@ -370,6 +446,11 @@ def test_a_plain_script_leaves_everything_in_the_store(database: str) -> None:
         KEY_PEPPER="a pepper of the tests, secret to nobody",
         COCKPIT_DATA_DIR=os.environ["COCKPIT_DATA_DIR"],
     )
+
+
+def test_a_plain_script_leaves_everything_in_the_store(database: str) -> None:
+    """No request, no server, and not a word to shutdown(): what was recorded is written when the process ends."""
+    environment = _environment(database)
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
@@ -377,3 +458,33 @@ def test_a_plain_script_leaves_everything_in_the_store(database: str) -> None:
     assert stored()[("script",)].inferences == 500
     [orders] = current_store().counters(Scope.of(OWN), families=["shop_orders_total"])
     assert orders.value == 500
+
+
+FORKING = """
+import os, sys, time
+import django
+django.setup()
+from monitoring.services import metrics
+def record(times):
+    for _ in range(times):
+        metrics.record_http_request("GET", "forked", 200, 1, "swaggystacks")
+        metrics.record_model_inference("forked", 3, "0.01", "swaggystacks")
+record(3)
+child = os.fork()
+if child == 0:
+    record(4)
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+sys.exit(status)
+"""
+
+
+def test_a_fork_and_its_parent_write_what_is_their_own(database: str) -> None:
+    environment = _environment(database)
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert stored()[("forked",)].inferences == 7
+    [requests] = current_store().counters(Scope.of(OWN), families=["cockpit_http_requests_total"])
+    assert requests.value == 7

@@ -1,6 +1,7 @@
 """Metric families of one's own: registered once by name, then counted, set or observed like the cockpit's."""
 
 import math
+import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -25,12 +26,20 @@ MOST_FAMILIES, MOST_LABELS, MOST_BOUNDS = 200, 8, 30
 LEAST_RATE = 0.0001
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,49}")
-_TAKEN = frozenset({"le", "quantile", "organization", "source"})
+_TAKEN = frozenset({"le", "quantile", "organization", "source", "amount", "value"})  # the last two of the verbs
+_ENDINGS = ("_bucket", "_count", "_sum", "_info", "_created")  # they mean something to who reads metrics
 _OWN = "cockpit_"
 
 
 class BadFamily(ValueError):
     """A family that cannot be registered; the message names what is wrong and the limit."""
+
+
+def _number(value: float, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadFamily(f"{name}: {str(value)[:60]!r} is not a number") from None
 
 
 class Metric:
@@ -39,9 +48,11 @@ class Metric:
     kind: ClassVar[Kind]
 
     def __init__(self, name: str, help: str, labels: Sequence[str], sample_rate: float = 1.0) -> None:
+        if isinstance(labels, str) or not all(isinstance(one, str) for one in (name, help, *labels)):
+            raise BadFamily("name, help and each of the labels must be text, and labels a list of them")
         self.family = Family(name, self.kind, "business", help)
         self.labels = tuple(labels)
-        self.sample_rate = sample_rate
+        self.sample_rate = _number(sample_rate, "sample_rate")
         self._sorted = tuple(sorted(self.labels))
 
     def _record(self, organization: str | None, labels: dict[str, object], keep: Callable[[str, Labels], None]) -> None:
@@ -52,7 +63,7 @@ class Metric:
             if labels.keys() != set(self.labels):
                 raise BadRecording(f"{self.family.name}: its labels are {', '.join(self._sorted) or 'none'}")
             keep(organization_of(organization), tuple((name, label_of(labels[name], name)) for name in self._sorted))
-        except BadRecording as problem:
+        except Exception as problem:  # whatever it is, the caller's work goes on
             dropped(self.kind, "invalid", why=str(problem))
 
 
@@ -61,7 +72,7 @@ class Counter(Metric):
 
     kind = "counter"
 
-    def add(self, amount: float = 1.0, *, organization: str | None = None, **labels: object) -> None:
+    def add(self, /, amount: float = 1.0, *, organization: str | None = None, **labels: object) -> None:
         """Let it grow by an amount of at least 0."""
 
         def keep(slug: str, found: Labels) -> None:
@@ -76,7 +87,7 @@ class Gauge(Metric):
 
     kind = "gauge"
 
-    def set(self, value: float, *, organization: str | None = None, **labels: object) -> None:
+    def set(self, /, value: float, *, organization: str | None = None, **labels: object) -> None:
         """Say what it is now. Processes that set the same series overwrite each other: give each a label."""
 
         def keep(slug: str, found: Labels) -> None:
@@ -99,21 +110,35 @@ class Histogram(Metric):
         bounds: Sequence[float] = HTTP_BOUNDS,
     ) -> None:
         super().__init__(name, help, labels, sample_rate)
-        self.bounds = tuple(map(float, bounds))
+        self.bounds = tuple(_number(bound, "bounds") for bound in bounds)
 
-    def observe(self, value: float, *, organization: str | None = None, **labels: object) -> None:
+    def observe(self, /, value: float, *, organization: str | None = None, **labels: object) -> None:
         """Count a value, which is at least 0: its sum is a counter too."""
 
         def keep(slug: str, found: Labels) -> None:
             seen = number_of(value, "value", least=0)
-            counting.table.observe(slug, self.family.name, found, seen, self.bounds, 1 / self.sample_rate)
+            counting.table.observe(slug, self.family.name, found, seen, self.bounds, self._weight())
 
         self._record(organization, labels, keep)
+
+    def _weight(self) -> float:
+        """What a kept value counts for: whole, as counts of a histogram must be, and on average 1 / sample_rate."""
+        whole, rest = divmod(1 / self.sample_rate, 1)
+        return whole + 1 if rest and random.random() < rest else whole  # noqa: S311
 
 
 Kept = TypeVar("Kept", bound=Metric)
 _lock = Lock()
-_registered: dict[str, Metric] = {}
+_registered: dict[str, Metric] = {}  # by what OpenMetrics calls them: there a counter's name has no _total
+
+
+def _begin() -> None:
+    """After a fork the parent's lock may be held for ever."""
+    global _lock
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_begin)
 
 
 def _faults(metric: Metric) -> str | None:
@@ -125,8 +150,8 @@ def _faults(metric: Metric) -> str | None:
         return f"name: those that begin with {_OWN} are the cockpit's own"
     if (metric.kind == "counter") != name.endswith("_total"):
         return "name: must end with _total for a counter, and for nothing else"
-    if name.endswith(("_bucket", "_count", "_sum", "_info")):
-        return "name: must not end with _bucket, _count, _sum or _info"
+    if name.endswith(_ENDINGS):
+        return f"name: must not end with {', '.join(_ENDINGS)}"
     if problem := text.text_problem(metric.family.help, LONGEST_LABEL):
         return f"help: {problem}"
     if len(labels) > MOST_LABELS or len(set(labels)) != len(labels):
@@ -143,8 +168,6 @@ def _fault_of_bounds(bounds: tuple[float, ...]) -> str | None:
     rising = all(map(math.isfinite, bounds)) and list(bounds) == sorted(set(bounds))
     if not 1 <= len(bounds) <= MOST_BOUNDS or not rising:
         return f"bounds: 1 to {MOST_BOUNDS} finite numbers, each above the one before"
-    if len({counting.bound_text(bound) for bound in bounds}) != len(bounds):
-        return "bounds: must differ in their first six digits"
     return None
 
 
@@ -157,15 +180,16 @@ def register(metric: Kept) -> Kept:
     if fault := _faults(metric):
         raise BadFamily(fault)
     family = metric.family
+    base = family.name.removesuffix("_total")
     with _lock:
-        known = _registered.get(family.name)
+        known = _registered.get(base)
         if known is not None:
             if not isinstance(known, type(metric)) or not _same(known, metric):
-                raise BadFamily(f"name: {family.name} is registered already, as another {known.kind}")
+                raise BadFamily(f"name: {known.family.name} is registered already, as another {known.kind}")
             return known
         if len(_registered) >= MOST_FAMILIES:
             raise BadFamily(f"name: at most {MOST_FAMILIES} families of one's own a process")
-        _registered[family.name] = metric
+        _registered[base] = metric
     # Told to the store, so that a scrape of another process knows what the family is.
     told = (("family", family.name), ("help", family.help), ("kind", family.kind))
     counting.table.add("shared", "cockpit_custom_families_total", told)

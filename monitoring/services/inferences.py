@@ -1,10 +1,12 @@
 """Model calls recorded in process: kept in a bounded queue and handed to the one way in, some at a time."""
 
+import os
 from collections import deque
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -21,10 +23,13 @@ VERB = "record_model_inference"
 def item_of(model: str, duration_ms: float, cost: Decimal | float | str | None, more: dict[str, Any]) -> Item:
     """An inference as the API takes it, which happened now.
 
+    It has a key of its own, so that one whose commit was never confirmed can be sent again and is stored once.
+
     Raises:
         BadRecording: naming the field.
     """
     fields = {"modelName": model, "durationMs": duration_ms, "occurredAt": datetime.now(UTC), **more, "source": "live"}
+    fields["idempotencyKey"] = fields.get("idempotencyKey") or str(uuid4())
     try:
         for name, amount in (("cost", cost), ("revenue", more.get("revenue"))):
             if amount is not None:
@@ -97,7 +102,10 @@ class Queue:
         if faults:
             first = faults[0][0]
             dropped(VERB, "invalid", count=len(faults), why=f"{first.pointer}: {first.message}")
+        if conflicts := sum(not isinstance(result, list) and result.outcome == "conflict" for result in results):
+            dropped(VERB, "conflict", count=conflicts, why="idempotency_key: was used before for other content")
 
 
 queue = Queue()
+os.register_at_fork(after_in_child=queue.clear)  # what the parent took in, the parent writes
 counting.flusher.also(queue.flush)

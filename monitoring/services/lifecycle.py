@@ -1,6 +1,7 @@
 """Beginning, end and health of the in-process services."""
 
 import logging
+import os
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TypedDict
@@ -86,6 +87,15 @@ def get_monitoring_health() -> MonitoringHealth:
 
 
 _asking = Lock()
+
+
+def _begin() -> None:
+    """A fork has none of the parent's questions under way."""
+    global _asking
+    _asking = Lock()
+
+
+os.register_at_fork(after_in_child=_begin)
 
 
 def _store_answers() -> bool:

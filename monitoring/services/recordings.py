@@ -1,6 +1,7 @@
 """What in-process verbs have in common: whom a recording is about, text that may be a label, what was not kept."""
 
 import math
+import os
 import re
 import time
 from threading import Lock
@@ -25,7 +26,7 @@ class BadRecording(ValueError):
 
 
 class State:
-    """Whether recordings are taken at all; `initialize` and `shutdown` say so."""
+    """Whether recordings are taken at all; `initialize` says so."""
 
     def __init__(self) -> None:
         self.metrics = True
@@ -35,6 +36,15 @@ class State:
 state = State()
 _lock = Lock()
 _told: dict[tuple[str, str], float] = {}
+
+
+def _begin() -> None:
+    """After a fork the parent's lock may be held for ever."""
+    global _lock
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_begin)
 
 
 def organization_of(organization: str | None) -> str:
