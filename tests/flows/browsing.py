@@ -4,7 +4,7 @@ import re
 import shutil
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.house import PASSWORD, House
 
@@ -16,6 +16,8 @@ _sessions: dict[int, Any] = {}
 
 def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+expect.set_options(timeout=15_000)  # a machine that is busy with other work still gets there
 
 
 def signed_in(browser: Browser, cockpit: House) -> Any:
