@@ -17,6 +17,7 @@ COPY manage.py LICENSE ./
 COPY bedrock bedrock
 COPY organizations organizations
 COPY monitoring monitoring
+COPY alerts alerts
 COPY cockpit cockpit
 COPY templates templates
 COPY static static

@@ -3,6 +3,7 @@
 import os
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -48,6 +49,7 @@ def parse(text: str) -> uuid.UUID:
     return identifier
 
 
+@lru_cache(maxsize=512)  # what comes together often has the same time
 def text_of(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: 2026-11-22T10:00:00.000Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

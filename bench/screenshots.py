@@ -41,12 +41,16 @@ _FULLY_DRAWN = "document.fonts.ready.then(() => document.body.innerText.trim().l
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One page: its picture's name, its address, who looks at it (admin, newcomer or nobody), what it answers."""
+    """One page: its picture's name, its address, who looks at it (admin, newcomer or nobody), what it answers.
+
+    `press` is a button of a list, pressed with its first rows ticked: the page is what comes then.
+    """
 
     name: str
     path: str
     who: str = "admin"
     status: int = 200
+    press: str = ""
 
 
 _PAGES = (
@@ -60,6 +64,9 @@ _PAGES = (
     Shown("swaggystacks-empty", "/dashboards/swaggystacks/?source=live"),
     Shown("scientia_capital-empty", "/dashboards/scientia_capital/?source=live"),
     Shown("shared-empty", "/dashboards/shared/"),
+    Shown("admin-alerts-resolved", "/admin/alerts/alert/?status=resolved"),
+    Shown("admin-alerts-acknowledge", "/admin/alerts/alert/", press="acknowledge"),
+    Shown("admin-alerts-nothing", "/admin/alerts/alert/?q=nothing-is-called-so"),
     Shown("not-found", "/dashboards/nowhere/", "admin", 404),
     Shown("not-found-signed-out", "/nowhere", "nobody", 404),
     Shown("not-understood", "/dashboards/swaggystacks/?window=2d", "admin", 400),
@@ -147,6 +154,11 @@ def _shoot(page: Page, base: str, shown: Shown, path: Path) -> list[str]:
     page.on("pageerror", note)
     answer: Response | None = page.goto(base + shown.path)
     status = answer.status if answer else 0
+    if shown.press:
+        for box in page.locator(".action-select").all()[:3]:
+            box.check()
+        page.click(f"button[value={shown.press}]")
+        page.wait_for_load_state()
     deadline = time.monotonic() + 8
     while page.evaluate(_FULLY_DRAWN) < 20 and time.monotonic() < deadline:
         page.wait_for_timeout(200)

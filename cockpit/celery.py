@@ -52,9 +52,10 @@ app.conf.update(
             "schedule": float(settings.GATHER_INTERVAL),
             "options": {"expires": float(settings.GATHER_INTERVAL)},
         },
+        "tend": {"task": "alerts.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
     },
 )
-app.autodiscover_tasks(["monitoring"])
+app.autodiscover_tasks(["monitoring", "alerts"])
 
 
 @signals.setup_logging.connect

@@ -18,6 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from alerts.moves import Refused
 from bedrock.parameters import BadParameters
 from bedrock.problem import Fault, Problem
 from monitoring.errors import BadItems, KeyConflict, TooLarge
@@ -32,6 +33,7 @@ _TABLE: tuple[tuple[type[BaseException], int, str, int | None], ...] = (
     (BadItems, 400, "Not valid", None),
     (BadParameters, 400, "Not valid", None),
     (KeyConflict, 422, "Idempotency key used for other content", None),
+    (Refused, 409, "Not possible as it stands", None),
     (TooLarge, 413, "Too large", None),
     (OutOfScope, 404, "Not found", None),
     (PartitionMissing, 503, "Not ready for that day yet", 5),

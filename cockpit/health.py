@@ -131,6 +131,7 @@ _PARTS: tuple[tuple[str, Check, bool], ...] = (
     ("beat", signs.beat, True),
     ("fold", signs.fold, True),
     ("retention", signs.retention, True),
+    ("alerts", signs.alerts, True),
     ("probes", signs.probes, True),
 )
 _NAMES = tuple(name for name, _, _ in _PARTS)
@@ -260,7 +261,7 @@ def _described(
 
 
 _WORDS: dict[str, Any] = {"database": "ok", "migrations": "ok", "role": "ok", "disk": "ok"}
-_SPARE = dict.fromkeys(("cache", "broker", "workers", "beat", "fold", "retention", "probes"), "ok")
+_SPARE = dict.fromkeys(("cache", "broker", "workers", "beat", "fold", "retention", "alerts", "probes"), "ok")
 _DOWN: dict[str, Any] = {"status": "down", "parts": {**_WORDS, "database": "down"}}
 
 

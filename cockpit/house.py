@@ -10,6 +10,9 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from alerts import lists
+from alerts.models import Alert
+from alerts.states import RANKS
 from cockpit import health
 from cockpit.dashboard import words
 from cockpit.dashboard.charts import mark
@@ -27,9 +30,9 @@ DAY = timedelta(hours=24)
 _TRAIL = 8  # rows of the audit trail, of the last week
 _STATES: dict[str, Tone] = {"ok": "good", "degraded": "warn", "down": "bad"}
 _NAMES = {"role": "database role"}
-_INFERENCES, _KEYS, _AUDIT = (
+_INFERENCES, _KEYS, _AUDIT, _ALERTS = (
     "admin:monitoring_inference_changelist", "admin:organizations_apikey_changelist",
-    "admin:organizations_auditevent_changelist",
+    "admin:organizations_auditevent_changelist", "admin:alerts_alert_changelist",
 )  # fmt: skip
 
 
@@ -177,13 +180,14 @@ def _trail(reader: Reader, now: datetime) -> list[AuditEvent]:
 
 def _listed(name: str, **filters: str) -> str:
     """A list's address; `filters` are of its own making and need no quoting."""
-    return f"{reverse(name)}?{'&'.join(f'{key}={value}' for key, value in filters.items())}"
+    asked = "&".join(f"{key}={value}" for key, value in filters.items())
+    return f"{reverse(name)}?{asked}" if asked else reverse(name)
 
 
 def _figures(
     reader: Reader, parts: Sequence[Part], groups: Groups | None, keys: Mapping[str, Keys], refused: int
 ) -> list[Figure]:
-    found = [*([_wellness(parts)] if parts else []), *_calls(groups)]
+    found = [*([_wellness(parts)] if parts else []), _alerts(reader), *_calls(groups)]
     tone: Tone = "warn" if refused else "plain"
     href = _listed(_AUDIT, action="sign_in_refused", since="24h")
     whose = "in 24 hours" if reader.administrator else "of your people, in 24 hours"
@@ -205,6 +209,16 @@ def _wellness(parts: Sequence[Part]) -> Figure:
     value = "All well" if not bad else f"{len(bad)} not well"
     unknown = [f"{part.name} not known yet" for part in whole if part.tone == "plain"]
     return Figure("The cockpit", value, ", ".join([*bad, *unknown]) or f"{len(parts)} parts checked", "#parts", tone)
+
+
+def _alerts(reader: Reader) -> Figure:
+    """The open alerts by severity, in the tone of the worst."""
+    counts = lists.open_counts(Alert.objects.filter(organization__in=reader.data))
+    by = {each: sum(number for (severity, _), number in counts.items() if severity == each) for each in RANKS}
+    worst = next((severity for severity, number in by.items() if number), "")
+    told = ", ".join(f"{words.count(number)} {severity}" for severity, number in by.items() if number)
+    tone = lists.SEVERITY_TONES.get(worst, "plain" if worst else "good")
+    return Figure("Open alerts", words.count(sum(by.values())), told or "nothing is wrong", _listed(_ALERTS), tone)
 
 
 def _calls(groups: Groups | None) -> list[Figure]:

@@ -12,6 +12,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from alerts.exposition import SOURCES as ALERTS
 from bedrock import parameters
 from bedrock.parameters import BadParameters
 from cockpit.schema import metrics as described
@@ -26,6 +27,7 @@ from organizations.scope import Scope
 
 VERSION = "0.1.0"
 _BUILD = {"python": platform.python_version(), "version": VERSION}
+_SOURCES = (*exposition.SOURCES, *ALERTS)
 _INCLUDE = ("include", "name[]")  # the second is what Prometheus' own libraries call it
 
 
@@ -47,7 +49,7 @@ class MetricsView(APIView):
             now=timezone.now(),
             build=_BUILD,
         )
-        return _packed(request, exposition.expose(current_store(), scrape).encode(), form)
+        return _packed(request, exposition.expose(current_store(), scrape, _SOURCES).encode(), form)
 
 
 def _asked(request: Request, access: Access) -> tuple[Selection, list[str]]:

@@ -61,6 +61,7 @@ CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 EMBED_ORIGINS = ENV.embed_origins
 DEFAULT_ORGANIZATION = ENV.default_organization
 RATE_LIMIT_PER_MINUTE = ENV.rate_limit_per_minute
+FAILPOINT = ""  # where a test ends this process, bedrock/failpoints.py
 TRUSTED_PROXIES = ENV.trusted_proxies
 HOST_NAME = ENV.host_name
 GATHER_INTERVAL = ENV.gather_interval
@@ -68,6 +69,7 @@ FLUSH_SECONDS = 2.0  # what is counted in process is written that often; 0 is ne
 
 INSTALLED_APPS = [
     "cockpit",
+    "alerts.apps.AlertsConfig",
     "monitoring",
     "organizations.apps.OrganizationsConfig",
     "bedrock",

@@ -17,6 +17,7 @@ from organizations.scope import Scope
 UP, LAST_SUCCESS = "cockpit_probe_up", "cockpit_probe_last_success_timestamp_seconds"
 _REMEMBERED = timedelta(hours=1)  # a probe that says nothing for longer belongs to a machine that is gone
 _FOLD_PATIENCE = 45.0  # seconds: it leaves a sign every five, and tries again after 30 at most
+_TEND_PATIENCE = 60.0  # seconds: it is done every ten
 _HOUSE_PATIENCE = 2.5 * 3600  # seconds: it is done once an hour, in an hour's first ten minutes
 
 
@@ -78,14 +79,24 @@ def _alive(role: str, patience: float) -> Sign:
 
 def retention() -> Sign:
     """When the hourly keeping of the house was last done; a failed try gives its slot back."""
+    return _done("keep_house", _HOUSE_PATIENCE, "ten minutes")
+
+
+def alerts() -> Sign:
+    """When alerts were last tended; likewise."""
+    return _done("tend", _TEND_PATIENCE, "ten seconds")
+
+
+def _done(task: str, patience: float, often: str) -> Sign:
+    """When a task of one slot was last done."""
     try:
-        done = Slot.objects.filter(task="keep_house").order_by("-slot").first()
+        done = Slot.objects.filter(task=task).order_by("-slot").first()
     finally:
         connection.close()
     if done is None:
-        raise NotKnown("not done yet; it is asked for every ten minutes")
+        raise NotKnown(f"not done yet; it is asked for every {often}")
     age = (timezone.now() - done.claimed_at).total_seconds()
-    if age > _HOUSE_PATIENCE:
+    if age > patience:
         raise NotWell("not done lately", age)
     return Sign(age)
 

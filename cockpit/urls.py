@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from alerts import api as alerts_api
 from cockpit import health, metrics
 from cockpit.dashboard import api as dashboard_api
 from cockpit.dashboard import embedding, fragments, views
@@ -31,6 +32,24 @@ urlpatterns = [
     path("api/monitoring/stream", dashboard_api.StreamView.as_view(), name="stream"),
     path("api/monitoring/embed-token", embedding.EmbedTokenView.as_view(), name="embed-token"),
     path("api/monitoring/dashboard/inference", monitoring_api.InferenceView.as_view(), name="inference"),
+    path("api/monitoring/alerts", alerts_api.AlertsView.as_view(), name="alerts"),
+    path("api/monitoring/alerts/summary", alerts_api.SummaryView.as_view(), name="alerts-summary"),
+    path("api/monitoring/alerts/bulk", alerts_api.BulkView.as_view(), name="alerts-bulk"),
+    path("api/monitoring/alerts/<str:id>", alerts_api.AlertView.as_view(), name="alert"),
+    path("api/monitoring/alerts/<str:id>/timeline", alerts_api.TimelineView.as_view(), name="alert-timeline"),
+    path("api/monitoring/alerts/<str:id>/acknowledge", alerts_api.AcknowledgeView.as_view(), name="alert-acknowledge"),
+    path(
+        "api/monitoring/alerts/<str:id>/unacknowledge",
+        alerts_api.UnacknowledgeView.as_view(),
+        name="alert-unacknowledge",
+    ),
+    path("api/monitoring/alerts/<str:id>/assign", alerts_api.AssignView.as_view(), name="alert-assign"),
+    path("api/monitoring/alerts/<str:id>/shelve", alerts_api.ShelveView.as_view(), name="alert-shelve"),
+    path("api/monitoring/alerts/<str:id>/unshelve", alerts_api.UnshelveView.as_view(), name="alert-unshelve"),
+    path("api/monitoring/alerts/<str:id>/resolve", alerts_api.ResolveView.as_view(), name="alert-resolve"),
+    path("api/monitoring/alerts/<str:id>/reopen", alerts_api.ReopenView.as_view(), name="alert-reopen"),
+    path("api/monitoring/alerts/<str:id>/comment", alerts_api.CommentView.as_view(), name="alert-comment"),
+    path("api/monitoring/deployments", alerts_api.DeploymentsView.as_view(), name="deployments"),
 ]
 handler400 = "cockpit.errors.bad_request"
 handler403 = "cockpit.errors.permission_denied"

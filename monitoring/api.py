@@ -11,7 +11,7 @@ from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from bedrock import identifiers, parameters
+from bedrock import bodies, identifiers, parameters
 from bedrock.problem import Fault
 from monitoring import serializers, wire
 from monitoring.errors import BadItems, KeyConflict, TooLarge
@@ -80,12 +80,8 @@ def _body(request: Request) -> tuple[bytes, bool]:
     if encoding not in ("identity", "gzip"):
         raise UnsupportedMediaType(encoding, "Only the content encoding gzip is read.")
     limit = serializers.MAX_WIRE
-    announced = request.META.get("CONTENT_LENGTH") or "0"
-    # A chunked body has no announced length, for which Django reads nothing; the server ends its stream by itself.
-    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    source = request.META["wsgi.input"] if chunked else request._request
-    body = b"" if announced.isdigit() and int(announced) > limit else source.read(limit + 1)
-    if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+    body = bodies.read(request._request, limit)
+    if body is None:
         raise TooLarge(f"At most {limit // 1024 // 1024} MiB a request.")
     return (serializers.inflate(body) if encoding == "gzip" else body), kind in wire.NDJSON
 

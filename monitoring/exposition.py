@@ -86,7 +86,7 @@ SOURCES = (
 )
 
 
-def expose(store: Store, scrape: Scrape) -> str:
+def expose(store: Store, scrape: Scrape, sources: Sequence[Source] = SOURCES) -> str:
     """The text of every selected family. What fails is left out, told by a family of its own and in the log.
 
     Raises:
@@ -94,7 +94,7 @@ def expose(store: Store, scrape: Scrape) -> str:
     """
     began = time.monotonic()
     left_out: list[str] = []
-    found = _read(store, scrape, left_out)
+    found = _read(store, scrape, sources, left_out)
     found["cockpit_build_info"] = [("", tuple(scrape.build.items()), 1)]
     found["cockpit_scrape_duration_seconds"] = [("", (), time.monotonic() - began)]
     custom = _custom(store, left_out) if found.keys() - BY_NAME.keys() else {}
@@ -106,9 +106,9 @@ def expose(store: Store, scrape: Scrape) -> str:
     return "".join(blocks) + openmetrics.end(scrape.form)
 
 
-def _read(store: Store, scrape: Scrape, left_out: list[str]) -> dict[str, list[Row]]:
+def _read(store: Store, scrape: Scrape, sources: Sequence[Source], left_out: list[str]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
-    asked = [source for source in SOURCES if source.wanted(scrape.selection)]
+    asked = [source for source in sources if source.wanted(scrape.selection)]
     for source in asked:
         try:
             answer = list(source.read(store, scrape))

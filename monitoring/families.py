@@ -230,6 +230,19 @@ FAMILIES: tuple[Family, ...] = (
         "Memory held by a process, by program (the 20 largest of a card)",
     ),
     Family("cockpit_gpu_process_pid", "gauge", "gpu", "Process id of that process"),
+    # alerts
+    Family("cockpit_alerts_open", "gauge", "alerts", "Alerts that are not resolved, by severity and status"),
+    Family("cockpit_alerts_suppressed", "gauge", "alerts", "Open alerts that nobody is told of for now, by reason"),
+    Family("cockpit_alerts_oldest_seconds", "gauge", "alerts", "Age of the oldest open alert; nothing while none is"),
+    Family("cockpit_alerts_fired_total", "counter", "alerts", "Alerts that began, by severity"),
+    Family("cockpit_alerts_resolved_total", "counter", "alerts", "Alerts that ended, by severity"),
+    Family(
+        "cockpit_alert_acknowledge_seconds",
+        "histogram",
+        "alerts",
+        "How long it took until somebody looked after an alert, by severity",
+    ),
+    Family("cockpit_alert_resolve_seconds", "histogram", "alerts", "How long alerts were open, by severity"),
     # self
     Family("cockpit_probe_up", "gauge", "self", "Whether the probe was read"),
     Family("cockpit_probe_duration_seconds", "gauge", "self", "How long reading the probe took"),

@@ -1,9 +1,10 @@
 """Hints that an organization has news: Valkey pub/sub, never the only road, for who misses one reads again anyway."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import redis
@@ -16,6 +17,7 @@ log = structlog.get_logger(__name__)
 _CHANNEL = "cockpit:stale:"
 _SEQUENCE = "cockpit:sequence:"
 _QUIET = 30.0  # seconds without a warning about a broker that is away
+_GATHERED = 0.05  # seconds in which news of an organization become one hint
 _PAUSE = 1.0  # seconds between tries to listen again
 
 
@@ -50,6 +52,36 @@ def sequence(organization: str) -> int | None:
         return int(found or 0)
     except redis.RedisError:
         return None
+
+
+class _Announcer:
+    """Publishes from a thread of its own, so that no request waits for a broker; what comes meanwhile goes together."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._told: set[str] = set()
+        self._working_in: int | None = None  # the process: a child has none of its parent's threads
+
+    def announce(self, organizations: Iterable[str]) -> None:
+        with self._lock:
+            self._told.update(organizations)
+            if self._told and self._working_in != os.getpid():
+                self._working_in = os.getpid()
+                Thread(target=self._work, name="announcer", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                told, self._told = self._told, set()
+                if not told:
+                    self._working_in = None
+                    return
+            publish(sorted(told))
+            time.sleep(_GATHERED)
+
+
+_announcer = _Announcer()
+announce = _announcer.announce  # as publish, and at once: for requests, after their commit
 
 
 class Listener:

@@ -29,6 +29,7 @@ GRANT {INGEST} TO {APP} WITH INHERIT FALSE, SET TRUE;
 # Tables that the application may not change at will: everything else gets the four verbs.
 _NARROW = {
     "organizations_auditevent": "SELECT, INSERT",
+    "alerts_event": "SELECT, INSERT",
     "django_migrations": "SELECT",
     "django_content_type": "SELECT",
     "auth_permission": "SELECT",

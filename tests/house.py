@@ -34,9 +34,11 @@ class House:
     keys: dict[str, str]
     process: psutil.Process
 
-    def post(self, body: object, organization: str = "swaggystacks") -> tuple[int, Any]:
-        """Status and answer of one POST to the inference endpoint, over a connection of its own."""
-        return self._ask("POST", "/api/monitoring/dashboard/inference", organization, json.dumps(body))
+    def post(
+        self, body: object, organization: str = "swaggystacks", path: str = "dashboard/inference"
+    ) -> tuple[int, Any]:
+        """Status and answer of one POST, by default to the inference endpoint, over a connection of its own."""
+        return self._ask("POST", f"/api/monitoring/{path}", organization, json.dumps(body))
 
     def dashboard(self, query: str = "window=24h", organization: str = "swaggystacks") -> Any:
         """The dashboard data as JSON, of a second that has just begun: one's answer is shared by all who ask in it."""

@@ -15,6 +15,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from alerts import lifecycle
+from alerts.models import Alert
+from alerts.states import Report
 from cockpit import health, house
 from monitoring.models import Inference
 from monitoring.store import current_store
@@ -28,12 +31,13 @@ Make = Callable[..., Any]
 OWN, OTHER = "swaggystacks", "scientia_capital"
 ROLES = ("root", "owner", "operator", "analyst")
 INFERENCE = "/api/monitoring/dashboard/inference"
+APPS = {"inference": "monitoring", "alert": "alerts"}  # of every other model: organizations
 LISTS = {
-    model: f"/admin/{'monitoring' if model == 'inference' else 'organizations'}/{model}/"
-    for model in ("organization", "membership", "user", "apikey", "auditevent", "inference")
+    model: f"/admin/{APPS.get(model, 'organizations')}/{model}/"
+    for model in ("organization", "membership", "user", "apikey", "auditevent", "inference", "alert")
 }
 FOR_OWNERS = {"membership", "user", "apikey"}
-FIXED = {"apikey", "auditevent", "inference"}  # shown and never edited
+FIXED = {"apikey", "auditevent", "inference", "alert"}  # shown and never edited
 
 
 @dataclass
@@ -66,6 +70,8 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
     key = make_key(slug)
     send(client, key, {"modelName": f"{mark}-model"}, {"modelName": f"{mark}-model", "status": "error",
                                                       "errorType": f"{mark}-error"})  # fmt: skip
+    report = Report(alert_type=f"{mark}-alert", severity="critical", message=f"{mark}-message")
+    lifecycle.fire(scope=Scope.of(slug), organization=slug, reports=[report], now=timezone.now(), via="api")
     with Scope.of(slug).enter():
         ApiKey.objects.update(name=f"{mark}-key")
         audit.record(organization=slug, action="sign_in_refused", object_type="user", object_text=f"{mark}-guest",
@@ -77,6 +83,7 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
             "apikey": str(ApiKey.objects.get().pk),
             "auditevent": str(AuditEvent.objects.get(actor=f"{mark}-guest").pk),
             "inference": str(Inference.objects.filter(status="error").get().pk),
+            "alert": str(Alert.objects.get().pk),
         }
     return Place(slug, mark, people, rows)
 
@@ -160,8 +167,8 @@ class TestPages:
     @pytest.mark.parametrize("role", ROLES)
     def test_the_pages_beside_the_models_do_too(self, own: Place, root: Client, role: str) -> None:
         client = as_role(role, own, root)
-        for path in ("/admin/", "/admin/organizations/", "/admin/monitoring/", "/admin/password_change/",
-                     "/admin/password_change/done/"):  # fmt: skip
+        for path in ("/admin/", "/admin/organizations/", "/admin/monitoring/", "/admin/alerts/",
+                     "/admin/password_change/", "/admin/password_change/done/"):  # fmt: skip
             answer = client.get(path)
             assert answer.status_code == 200, path
             page = page_of(answer)
@@ -236,6 +243,8 @@ class TestQueries:
                 audit.record(**audit_row)  # type: ignore[arg-type]
             make_key(OWN)
         send(client, make_key(OWN), *({"modelName": f"m{number}"} for number in range(30)))
+        reports = [Report(alert_type=f"t{number}", severity="warning", message="m") for number in range(30)]
+        lifecycle.fire(scope=Scope.of(OWN), organization=OWN, reports=reports, now=timezone.now(), via="api")
 
     @pytest.mark.parametrize("role", ["root", "owner"])
     def test_it_is_the_same_number_for_one_row_and_for_thirty(
@@ -291,6 +300,7 @@ class TestLists:
             ("inference", "status=failed", 1), ("inference", "status=success", 1), ("inference", "source=demo", 0),
             ("inference", "q=SWAGG-mod", 2), ("inference", "since=24h", 2),
             ("inference", "organization=swaggystacks", 2),
+            ("alert", "q=zqswagg-mess", 1), ("alert", "severity=critical&status=firing", 1), ("alert", "owner=me", 0),
             ("organization", "audience__exact=developer", 1), ("organization", "q=swag", 1),
         ],
     )  # fmt: skip
@@ -356,9 +366,10 @@ class TestHome:
     ) -> None:
         page = page_of(root.get("/admin/"))
         shown = figures(page)
-        assert shown.keys() == {"The cockpit", "Inferences stored", "Failed calls", "Refused sign-ins",
+        assert shown.keys() == {"The cockpit", "Open alerts", "Inferences stored", "Failed calls", "Refused sign-ins",
                                 "Keys that expire", "Keys never used"}  # fmt: skip
         assert (shown["Inferences stored"], shown["Failed calls"], shown["Refused sign-ins"]) == ("4", "2", "2")
+        assert shown["Open alerts"] == "2"
         for name in ("Database", "Cache", "Disk", "SwaggyStacks", "ScientiaCapital", "Shared platform"):
             assert name in page
         assert own.mark in page
@@ -443,7 +454,8 @@ class TestHome:
 
     def test_an_empty_house_shows_zeros_and_dashes(self, make_person: Make) -> None:
         page = page_of(signed_in(make_person("new", **{OWN: "analyst"})).get("/admin/"))
-        assert figures(page) == {"Inferences stored": "0", "Failed calls": "0", "Refused sign-ins": "0"}
+        names = ("Open alerts", "Inferences stored", "Failed calls", "Refused sign-ins")
+        assert figures(page) == dict.fromkeys(names, "0")
         assert page.count('title="no data"') == 3
         assert "signed in</a>" in page
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,19 +17,23 @@ from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.http import QueryDict
 
+from alerts import lifecycle
+from alerts.models import Alert, AlertEvent
+from alerts.states import Report
 from cockpit import env
 from cockpit.dashboard import integration, readings, windows
-from cockpit.demo import calls, loading, samples, traffic
+from cockpit.demo import alarms, calls, loading, samples, traffic, troubles
 from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls
 from cockpit.demo.loading import Trickle
 from cockpit.demo.profiles import INPUT_TOKENS, MACHINES, OUTPUT_TOKENS, PROFILES, SHARES, STORY, Incident, Story
 from cockpit.management.commands import demo
+from monitoring import counting
 from monitoring.families import BY_NAME
 from monitoring.ingest import Item, record_inferences
 from monitoring.store import current_store, retention
 from monitoring.store.base import Query, Summary
 from monitoring.store.samples import Span, Trace
-from organizations.models import Organization
+from organizations.models import AuditEvent, Organization
 from organizations.scope import Scope
 from tests.house import house
 from tests.servers import await_true
@@ -476,6 +480,191 @@ class TestMachines:
         assert span.count == 4
         [(_, grown)] = traced("cockpit_network_transmit_bytes_total", hours=1, host="demo-gpu-1")
         assert 120 * 1024 < grown.total < 120 * 8 * 2**20
+
+
+def alerts(**where: Any) -> list[Alert]:
+    with EVERYONE.enter():
+        return list(Alert.objects.filter(**where).order_by("first_seen_at", "id"))
+
+
+def lines(**where: Any) -> list[AlertEvent]:
+    with EVERYONE.enter():
+        return list(AlertEvent.objects.filter(**where).order_by("id"))
+
+
+def raised(source: Literal["live", "demo"] = "live", organization: str = SWAGGY) -> None:
+    report = Report(alert_type="slow", severity="critical", message="It is slow.", source=source)
+    lifecycle.fire(scope=Scope.of(organization), organization=organization, reports=[report], now=NOW, via="api")
+
+
+@pytest.mark.usefixtures("database")
+class TestAlerts:
+    def load(self, now: datetime = NOW) -> list[Alert]:
+        with loading.turn():
+            loading.load(now - HOUR, now, telling=Telling(now))
+        return alerts()
+
+    def test_they_fit_what_is_planted(self) -> None:
+        found = self.load()
+        for number, kind in ((0, "high_error_rate"), (1, "high_latency"), (2, "spend_spike"), (3, "quota_exceeded")):
+            incident = STORY.incidents[number]
+            start = Telling(NOW).start_of(incident, UTC_ZONE)
+            [alert] = [one for one in found if one.alert_type == kind]
+            assert alert.organization_id == incident.organization
+            assert start < alert.first_seen_at < start + incident.hours * HOUR == alert.resolved_at
+        [price] = [one for one in found if one.alert_type == "price_changed"]
+        assert (price.model_name, price.first_seen_at) == (STORY.price_model, hour_of(NOW) - STORY.price_ago)
+        assert price.message == f"{STORY.price_model} costs 60% more from now on."
+        [slow] = [one for one in found if one.alert_type == "slow_responses"]
+        assert (slow.model_name, slow.status) == (STORY.slow_model, "acknowledged")
+
+    def test_they_have_a_past_and_some_are_open(self) -> None:
+        for organization in (SWAGGY, SCIENTIA):
+            self.load()
+            own = alerts(organization=organization)
+            assert {one.status for one in own} >= {"resolved"}
+            assert [one for one in own if one.status != "resolved"]
+            assert {one.severity for one in own} == {"critical", "warning", "info"}
+            assert all(NOW - 30 * DAY < one.first_seen_at <= one.last_seen_at <= NOW for one in own)
+            kinds = {line.kind for line in lines(organization=organization)}
+            assert kinds >= {"fired", "acknowledged", "commented", "resolved"}
+        assert {line.kind for line in lines()} >= {"reopened", "unacknowledged", "shelved", "severity_changed"}
+        assert {one.status for one in alerts()} == {"firing", "acknowledged", "resolved"}
+        people = {line.actor for line in lines() if line.actor_kind == "user"}
+        assert len(people) == 5
+        assert all(name.endswith(" (demo engineer)") for name in people)
+
+    def test_timelines_go_forward_and_episodes_are_numbered_as_they_came(self) -> None:
+        found = self.load()
+        for alert in found:
+            moments = [line.at for line in lines(alert=alert)]
+            assert moments == sorted(moments)
+            assert moments[0] == alert.first_seen_at
+            assert moments[-1] <= NOW
+        for prints in {one.fingerprint for one in found}:
+            assert [one.episode for one in alerts(fingerprint=prints)] == list(
+                range(1, 1 + len(alerts(fingerprint=prints)))
+            )
+
+    @pytest.mark.parametrize("hours", range(0, 24, 5))
+    def test_whenever_the_story_is_told_nothing_lies_ahead(self, hours: int) -> None:
+        zones = {**ZONES, SWAGGY: ZoneInfo("Asia/Kolkata"), SCIENTIA: ZoneInfo("America/New_York")}
+        told = MONDAY + hours * HOUR
+        for trouble in troubles.troubles(Telling(told), zones):
+            moments = [act.at for act in trouble.acts]
+            assert moments == sorted(moments)
+            assert told - 30 * DAY < moments[0] <= moments[-1] <= told
+
+    def test_all_of_them_are_demo_told_to_nobody_and_not_audited(self) -> None:
+        counting.table.clear()
+        found = self.load()
+        assert {one.source for one in found} == {"demo"}
+        assert {line.withheld for line in lines() if line.tells} == {"demo"}
+        with EVERYONE.enter():
+            assert not AuditEvent.objects.filter(object_type="alert").exists()
+        counting.table.flush(NOW)
+        assert not [one for one in current_store().counters(EVERYONE) if one.family.startswith("cockpit_alert")]
+
+    def test_a_repeated_load_adds_nothing_and_a_broken_one_leaves_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any, **__: Any) -> None:
+            raise RuntimeError("broken")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(alarms, "_VERBS", {**alarms._VERBS, "reopen": broken})
+            with pytest.raises(RuntimeError, match="broken"):
+                alarms.load(Telling(NOW), loading._zones())
+        assert alerts() == []
+        count = len(self.load())
+        assert count == len(self.load(NOW + HOUR)) > 20
+
+    def test_clearing_takes_exactly_them(self) -> None:
+        raised()
+        raised("demo", "shared")
+        before, said = alerts(source="live"), lines(alert__source="live")
+        self.load()
+        run("clear")
+        assert alerts() == before
+        assert [line.pk for line in lines()] == [line.pk for line in said]
+        with EVERYONE.enter():
+            assert AuditEvent.objects.filter(object_type="alert").count() == 1  # of the live one
+
+    def test_a_story_without_prices_and_models_has_no_alerts_of_them(self) -> None:
+        kinds = {trouble.report.alert_type for trouble in troubles.troubles(Telling(NOW, QUIET), ZONES)}
+        assert kinds == {"disk_filling"}
+
+
+@pytest.mark.usefixtures("database")
+class TestBlips:
+    def next(self) -> troubles.Trouble:
+        """The next one with somebody who looks after it."""
+        found = troubles.blips(SWAGGY, MONDAY, MONDAY + 3 * DAY)
+        return next(one for one in found if [act.verb for act in one.acts] == ["fire", "acknowledge", "resolve"])
+
+    def test_they_are_the_same_every_time_and_rare(self) -> None:
+        day = [list(troubles.blips(SWAGGY, MONDAY, MONDAY + DAY)) for _ in range(2)]
+        assert day[0] == day[1]
+        assert 8 < len(day[0]) < 30
+        for one, following in pairwise(day[0]):
+            assert one.acts[-1].at < following.acts[0].at
+
+    def test_one_comes_is_looked_after_and_goes(self) -> None:
+        trouble, ticking = self.next(), alarms.Blips()
+        statuses = []
+        moment = trouble.acts[0].at - timedelta(seconds=3)
+        while moment < trouble.acts[-1].at + timedelta(seconds=3):
+            ticking.tick(moment)
+            own = alerts(organization=SWAGGY)
+            if own and statuses[-1:] != [own[0].status]:
+                statuses.append(own[0].status)
+            moment += timedelta(seconds=7)
+        assert statuses == ["firing", "acknowledged", "resolved"]
+        [alert] = alerts(organization=SWAGGY)
+        assert (alert.source, alert.count, alert.first_seen_at) == ("demo", 1, _whole(trouble.acts[0].at))
+        assert len(lines(alert=alert)) == 3
+
+    @pytest.mark.parametrize("after", ["fire", "acknowledge"])
+    def test_another_process_takes_over_where_one_was_stopped(self, after: str) -> None:
+        trouble = self.next()
+        moments = {act.verb: act.at for act in trouble.acts}
+        alarms.Blips().tick(moments[after])
+        alarms.Blips().tick(moments[after])  # at once, and nothing is done twice
+        for moment in (moments["acknowledge"], moments["resolve"]):
+            alarms.Blips().tick(moment)
+        [alert] = alerts(organization=SWAGGY)
+        assert (alert.status, alert.count) == ("resolved", 1)
+        assert [line.kind for line in lines(alert=alert)] == ["fired", "acknowledged", "resolved"]
+
+    def test_one_that_somebody_resolves_does_not_come_back(self) -> None:
+        trouble, ticking = self.next(), alarms.Blips()
+        ticking.tick(trouble.acts[0].at)
+        [alert] = alerts(organization=SWAGGY)
+        lifecycle.resolve(scope=Scope.of(SWAGGY), ids=[alert.pk], now=trouble.acts[0].at, via="page", note="Was me.")
+        for act in trouble.acts[1:]:
+            ticking.tick(act.at)
+        assert [one.resolve_note for one in alerts(organization=SWAGGY)] == ["Was me."]
+
+    def test_what_was_left_open_long_ago_is_ended(self) -> None:
+        trouble = self.next()
+        alarms.Blips().tick(trouble.acts[0].at)
+        quiet = next(at for at in (trouble.acts[0].at + n * 20 * timedelta(minutes=1) for n in range(1, 100))
+                     if troubles.blip(SWAGGY, at) is None)  # fmt: skip
+        alarms.Blips().tick(quiet)
+        assert [one.status for one in alerts(organization=SWAGGY)] == ["resolved"]
+
+    def test_the_trickle_has_them_and_live_ones_are_none_of_it(self) -> None:
+        raised()
+        trouble = self.next()
+        trickle = Trickle(Telling(trouble.acts[0].at - timedelta(seconds=1)))
+        for act in trouble.acts:
+            trickle.tick(act.at)
+        assert [one.status for one in alerts(organization=SWAGGY, source="demo")] == ["resolved"]
+        assert [one.status for one in alerts(source="live")] == ["firing"]
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def grown(at: datetime, seconds: float = 60.0) -> dict[tuple[str, ...], float]:

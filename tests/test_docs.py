@@ -23,6 +23,10 @@ from django.core.management import load_command_class
 from django.core.validators import MaxValueValidator, MinValueValidator
 from drf_spectacular.generators import SchemaGenerator
 
+from alerts import acting, moves, queries, raising, states
+from alerts import answers as alert_answers
+from alerts import serializers as bodies
+from alerts import wire as alert_wire
 from cockpit import env, errors
 from cockpit.dashboard import answers, movers, stream, windows
 from cockpit.demo.profiles import STORY
@@ -364,6 +368,83 @@ class TestFields:
         assert f"at most {ingest.MAX_TAGS} names" in text
 
 
+ALERTS = "reference/alerts.md"
+
+
+def told_of(heading: str) -> dict[str, list[str]]:
+    """The rows of a table about alerts by what stands in their first column."""
+    return {code(row[0])[0]: row for row in table(ALERTS, heading)}
+
+
+def fields_of(kind: Any) -> dict[str, bool]:
+    """The fields of a type as they are sent, and whether each is required."""
+    return {field.encode_name: field.required for field in msgspec.structs.fields(kind)}
+
+
+class TestAlerts:
+    @pytest.mark.parametrize(
+        ("heading", "kind"), [("Fields of a new alert", bodies.NewAlert), ("Deployments", bodies.Deployment)]
+    )
+    def test_every_field_that_is_sent_is_told_and_no_other(self, heading: str, kind: Any) -> None:
+        assert {name: row[1] == "yes" for name, row in told_of(heading).items()} == fields_of(kind)
+
+    def test_limits_are_those_of_the_code(self) -> None:
+        rows = told_of("Fields of a new alert")
+        properties = msgspec.json.schema(bodies.NewAlert)["$defs"]["NewAlert"]["properties"]
+        for name, schema in properties.items():
+            for choice in schema.get("anyOf", [schema]):
+                if "maxLength" in choice:
+                    assert f"{choice['minLength']} to {choice['maxLength']:,} characters" in rows[name][2], name
+                if "enum" in choice:
+                    assert code(rows[name][2]) == list(get_args(states.Severity))
+        assert rows["metadata"][2] == (
+            f"object, at most {bodies.MAX_METADATA >> 10} KiB and {bodies.MAX_METADATA_DEPTH} levels deep"
+        )
+        assert (
+            f"at most {bodies.MAX_LABELS} names, each with a text of at most {bodies.LONGEST_LABEL}"
+            in rows["labels"][2]
+        )
+        text = words_of(ALERTS)
+        assert f"one object, or an array of at most {bodies.MAX_ITEMS}. At most {bodies.MAX_BODY >> 10} KiB" in text
+        assert f"A `note` has at most {bodies.LONGEST_NOTE:,} characters" in text
+        assert f"at most {acting.LONGEST_AHEAD.days} days ahead" in text
+        assert f"can be sent again for {alert_answers.KEPT.days} days" in text
+        assert f"over by itself after {raising.DEPLOYMENT_LASTS // timedelta(hours=1)} hours" in text
+
+    def test_every_field_that_is_answered_is_told_and_no_other(self) -> None:
+        assert list(told_of("Fields of an alert")) == list(fields_of(alert_wire.Alert))
+        assert list(told_of("Timeline")) == list(fields_of(alert_wire.AlertEvent))
+        assert code(told_of("Timeline")["kind"][1]) == list(get_args(states.Kind))
+        shelf = ", ".join(f"`{name}`" for name in fields_of(alert_wire.AlertSuppression))
+        assert told_of("Fields of an alert")["suppressedBy"][1].endswith(f"a list of {shelf}")
+
+    def test_the_life_cycle_is_that_of_the_code(self) -> None:
+        told = {verb: row[1:] for verb, row in told_of("Life cycle").items()}
+        assert told == {
+            verb: [moves.MOVES[verb].get(status, "409") for status in get_args(states.Status)] for verb in acting.BODIES
+        }
+
+    def test_verbs_have_the_fields_of_the_code(self) -> None:
+        told = {verb: row[1] for verb, row in told_of("Verbs").items()}
+        assert set(told) == set(acting.BODIES)
+        for verb, kind in acting.BODIES.items():
+            given = {code(one)[0]: "(required)" in one for one in told[verb].split(", ")}
+            assert given == fields_of(kind), verb
+
+    def test_reasons_parameters_and_headers_are_those_of_the_code(self) -> None:
+        assert set(told_of("Suppression")) == set(get_args(states.Reason))
+        lists = told_of("Lists")
+        assert set(lists) == set(queries.LISTED)
+        assert set(code(lists["status"][1])) == set(queries.STATUSES)
+        assert tuple(code(lists["severity"][1])) == queries.SEVERITIES
+        assert tuple(code(lists["source"][1])) == queries.SOURCES
+        assert tuple(code(lists["ordering"][1])) == queries.ORDERINGS
+        assert lists["limit"][1] == f"1 to {queries.MOST}; by default {queries.USUAL}"
+        some = alert_wire.AlertSummary(total=0, firing=0, acknowledged=0, critical=0, warning=0, info=0, suppressed=0,
+                                       oldest_at=None, oldest_seconds=0)  # fmt: skip
+        assert list(told_of("Counts")) == list(alert_wire.headers_of(some))
+
+
 class TestApi:
     SCHEMA = SchemaGenerator().get_schema(request=None, public=True)
 
@@ -389,6 +470,7 @@ class TestApi:
             rows["records in a request"]
             == f"{serializers.MAX_ITEMS:,}, with {serializers.MAX_VALUES:,} values together"
         )
+        assert rows["alerts in a request, to raise or to change"] == str(bodies.MAX_ITEMS)
         assert rows["faults told of one record"] == str(serializers.MAX_FAULTS)
         assert rows["body of every other request"] == f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 10} KiB"
         assert rows["a window given by its ends"] == f"{windows._LONGEST.days} days"

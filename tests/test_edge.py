@@ -17,7 +17,7 @@ from django.test import Client
 from cockpit import env
 from organizations import limits
 from organizations.access import key_ring
-from organizations.models import AuditEvent, User
+from organizations.models import AuditEvent, KeyScope, User
 from organizations.scope import Scope
 from tests import servers
 from tests.conftest import url_of
@@ -25,6 +25,8 @@ from tests.test_leaks import OPEN, templates
 
 DATA = "/api/monitoring/dashboard"
 INFERENCE = "/api/monitoring/dashboard/inference"
+ALERTS = "/api/monitoring/alerts"
+VERBS = ("acknowledge", "unacknowledge", "assign", "shelve", "unshelve", "resolve", "reopen")
 OWN = "swaggystacks"
 GOOD = json.dumps({"modelName": "m", "durationMs": 1})
 PROBLEM = "application/problem+json"
@@ -52,7 +54,7 @@ def filled() -> list[str]:
 PATHS = filled()
 API = [path for path in PATHS if path.startswith("/api/")]
 PAGES = [path for path in PATHS if not path.startswith("/api/")]
-CHANGELISTS = [path for path in PATHS if re.fullmatch(r"/admin/(organizations|monitoring)/\w+/", path)]
+CHANGELISTS = [path for path in PATHS if re.fullmatch(r"/admin/(organizations|monitoring|alerts)/\w+/", path)]
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def root(make_person: Make) -> Client:
 
 @pytest.fixture
 def bearer(make_key: Make) -> dict[str, str]:
-    return {"authorization": f"Bearer {make_key(OWN, 'ingest:write', 'dashboard:read', 'metrics:read')}"}
+    return {"authorization": f"Bearer {make_key(OWN, *KeyScope.values)}"}
 
 
 def stranger() -> Client:
@@ -222,13 +224,23 @@ class TestForwardedAddresses:
 
 
 class TestMethods:
-    ALLOWED = {INFERENCE: {"POST", "OPTIONS"}, "/api/monitoring/embed-token": {"POST", "OPTIONS"}}
-    READING = {"GET", "HEAD", "OPTIONS"}
+    READING, POSTS, PUTS = {"GET", "HEAD", "OPTIONS"}, {"POST", "OPTIONS"}, {"PUT", "OPTIONS"}
+    ALLOWED = {
+        INFERENCE: POSTS,
+        "/api/monitoring/embed-token": POSTS,
+        "/api/monitoring/deployments": POSTS,
+        ALERTS: {*READING, "POST"},
+        f"{ALERTS}/bulk": POSTS,
+        f"{ALERTS}/1/comment": POSTS,
+        **dict.fromkeys((f"{ALERTS}/1/{verb}" for verb in VERBS), PUTS),
+    }
 
     @pytest.mark.parametrize("method", ["TRACE", "FOO", "CONNECT", "PUT", "PATCH", "DELETE", "get", "\u0130"])
     def test_others_are_405_with_what_is_allowed(self, root: Client, bearer: dict[str, str], method: str) -> None:
         for path in PATHS:
             client, headers = (stranger(), bearer) if path in API else (root, {})
+            if method in self.ALLOWED.get(path, ()):
+                continue
             answer = client.generic(method, path, headers=headers)
             if method == "get" and answer.status_code != 405:
                 continue  # Django's own client writes it in capitals
@@ -298,6 +310,9 @@ HOSTILE_PATHS = [
     "/api/monitoring/dashboard/inference/", "/api//monitoring/dashboard", "/api/monitoring/../health", "/api/HEALTH",
     "/api/health/", "/api/health/live/",
     "/api/" + "a" * 100_000, "/api/health/%2e%2e/live",
+    f"{ALERTS}/%00", f"{ALERTS}/", f"{ALERTS}//resolve", f"{ALERTS}/01A20535-6A1C-7E0E-B3F5-9D6F0A4C2B11",
+    f"{ALERTS}/{{01a20535-6a1c-7e0e-b3f5-9d6f0a4c2b11}}", f"{ALERTS}/" + "a" * 100_000, f"{ALERTS}/summary/timeline",
+    f"{ALERTS}/%EF%BC%91/timeline", f"{ALERTS}/../dashboard/timeline",
 ]  # fmt: skip
 
 
@@ -309,7 +324,8 @@ class TestHostilePaths:
         for path in HOSTILE_PATHS:
             answer = client.generic(method, path)
             shown = path[:100]
-            assert answer.status_code in (301, 302, 400, 403, 404, 405), (shown, answer.status_code)
+            asked_who = {401} if who == "stranger" and path.startswith(ALERTS) else set()  # any id is a route
+            assert answer.status_code in {301, 302, 400, 403, 404, 405, *asked_who}, (shown, answer.status_code)
             if answer.status_code in (301, 302):
                 assert re.match(r"/(?!/|\\)|\?e=1", answer["Location"]), (shown, answer["Location"][:100])
             else:
@@ -528,7 +544,7 @@ class TestHealth:
         public = client.get("/api/health").json()
         asked = {"database", "migrations", "role", "disk", "cache"}
         assert {public["parts"][name] for name in asked} == {"ok"}
-        left_behind = {"broker", "workers", "beat", "fold", "retention", "probes"}  # none of them runs here
+        left_behind = {"broker", "workers", "beat", "fold", "retention", "alerts", "probes"}  # none of them runs here
         assert set(public["parts"]) == asked | left_behind
         assert public["status"] == "degraded"
 

@@ -131,6 +131,16 @@ class TestSigns:
             signs.retention()
         assert problem.value.sign.age == pytest.approx(5 * 3600, abs=60)
 
+    @pytest.mark.usefixtures("database")
+    def test_tending_alerts_is_known_by_its_slot(self, now: datetime) -> None:
+        with pytest.raises(signs.NotKnown, match="every ten seconds"):
+            signs.alerts()
+        slots.claim("tend", now=now, every=timedelta(seconds=10))
+        assert 0 <= (signs.alerts().age or 0) < 50
+        slots.Slot.objects.update(claimed_at=now - timedelta(seconds=90))
+        with pytest.raises(signs.NotWell, match="not done lately"):
+            signs.alerts()
+
     def test_the_folder_leaves_a_sign_when_it_has_folded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         left: list[str] = []
 
@@ -163,6 +173,7 @@ class TestAnswer:
     def test_all_parts_are_well(self, monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
         leave(monkeypatch, ALIVE)
         slots.claim("keep_house", now=now, every=timedelta(hours=1))
+        slots.claim("tend", now=now, every=timedelta(seconds=10))
         probe_read("host", "one", now)
         told = self.ask()
         assert told["status"] == "ok"

@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,10 +31,12 @@ PANELS = "/api/monitoring/panels"
 DATA = "/api/monitoring/dashboard"
 INFERENCE = "/api/monitoring/dashboard/inference"
 METRICS = "/api/metrics"
+ALERTS = "/api/monitoring/alerts"
 NOBODY = "nobody_of_that_name"
 OPEN = ("/api/health", "/api/schema", "/api/docs", "/api/redoc")
 ROLES = ("owner", "operator", "analyst", "executive")
-MODELS = ("organization", "membership", "user", "apikey", "auditevent", "inference")
+APPS = {"inference": "monitoring", "alert": "alerts"}  # of every other model: organizations
+MODELS = ("organization", "membership", "user", "apikey", "auditevent", "inference", "alert")
 
 
 def templates() -> list[str]:
@@ -86,7 +89,7 @@ def _fill(tenant: Tenant, make_person: Callable[..., User], client: Client) -> N
         key, tenant.key = keys.create_key(
             organization=tenant.slug,
             name=mark("key"),
-            scopes=["ingest:write", "dashboard:read", "metrics:read"],
+            scopes=["ingest:write", "dashboard:read", "metrics:read", "alerts:read", "alerts:write"],
             created_by=mark("maker"),
         )
         audit.record(
@@ -109,8 +112,21 @@ def _fill(tenant: Tenant, make_person: Callable[..., User], client: Client) -> N
     headers = {"authorization": f"Bearer {tenant.key}"}
     answer = client.post(INFERENCE, json.dumps(items), content_type="application/json", headers=headers)
     assert answer.status_code == 201, answer.content
+    alert = {
+        "alertType": mark("alert"), "severity": "critical", "message": mark("message"), "modelName": mark("model"),
+        "endpointId": mark("endpoint"), "labels": {mark("label"): mark("label's value")},
+        "metadata": {mark("metadata"): mark("metadata's value")},
+    }  # fmt: skip
+    raised = client.post(ALERTS, json.dumps(alert), content_type="application/json", headers=headers)
+    assert raised.status_code == 201, raised.content
+    noted = client.put(
+        f"{ALERTS}/{raised.json()['id']}/acknowledge", json.dumps({"note": mark("note")}), headers=headers,
+        content_type="application/json",
+    )  # fmt: skip
+    assert noted.status_code == 200, noted.content
     with Scope.of(tenant.slug).enter():
         tenant.ids = {
+            "alert": raised.json()["id"],
             "organization": tenant.slug,
             "membership": str(Membership.objects.get(user=tenant.people["analyst"]).pk),
             "user": str(tenant.people["analyst"].pk),
@@ -150,6 +166,7 @@ def paths(world: World) -> list[str]:
     found = []
     for template in templates():
         model = next((name for name in MODELS if f"/{name}/" in template), "organization")
+        model = "alert" if template.startswith(ALERTS) or "/alerts/alert" in template else model
         rows = (world.own.ids[model], world.other.ids[model], "0")
         values = {
             "organization": (world.own.slug, world.other.slug, NOBODY),
@@ -170,6 +187,8 @@ def paths(world: World) -> list[str]:
 def queries(path: str) -> list[str]:
     """What else may be asked of an address: searches that every mark answers to, filters, orders, pickers."""
     asked = [path]
+    if path == ALERTS:
+        asked += [f"{path}?{more}" for more in ("q=zq", "status=open&ordering=severity", "status=resolved", "limit=1")]
     if path.startswith((DATA, "/dashboards/")):
         asked += [f"{path}?window=90d&compare=week", f"{path}?source=replay"]
     if path == "/admin/autocomplete/":
@@ -287,7 +306,7 @@ class TestCrawl:
 
     def test_every_route_is_crawled(self, world: World) -> None:
         assert {"/", "/dashboards/{organization}/", DATA, INFERENCE, "/api/health"} <= set(templates())
-        assert {f"/admin/organizations/{model}/" for model in MODELS[:-1]} <= set(templates())
+        assert {f"/admin/{APPS.get(model, 'organizations')}/{model}/" for model in MODELS} <= set(templates())
         assert len(paths(world)) > len(templates()) > 50
 
 
@@ -342,7 +361,7 @@ class TestWrites:
         self, database: str, world: World, model: str, action: str
     ) -> None:
         before = snapshot(database, world.other)
-        app = "monitoring" if model == "inference" else "organizations"
+        app = APPS.get(model, "organizations")
         form = {"action": action, "_selected_action": [world.other.ids[model]], "post": "yes", "select_across": "1"}
         response = signed_in(world.own.people["owner"]).post(f"/admin/{app}/{model}/", form)
         assert response.status_code in (200, 302, 403)
@@ -392,6 +411,41 @@ class TestAnotherOrganization:
             assert [answer.status_code for answer in answers] == [404, 404]
             assert problem_of(answers[0]) == problem_of(answers[1])
 
+    @pytest.mark.parametrize("verb", [
+        "", "timeline", "acknowledge", "unacknowledge", "assign", "shelve", "unshelve", "resolve", "reopen", "comment",
+    ])  # fmt: skip
+    def test_the_alert_of_another_is_404_by_every_verb_like_one_that_does_not_exist(
+        self, database: str, world: World, verb: str
+    ) -> None:
+        until = (timezone.now() + timedelta(hours=1)).isoformat()
+        bodies = {"assign": {"owner": world.own.marks["analyst's name"]}, "shelve": {"until": until},
+                  "comment": {"note": "mine"}}  # fmt: skip
+        method = {"": "GET", "timeline": "GET", "comment": "POST"}.get(verb, "PUT")
+        before = snapshot(database, world.other)
+        for caller in (bearer(world.own.key), None):
+            client = signed_in(None if caller else world.own.people["owner"])
+            answers = []
+            for identifier in (world.other.ids["alert"], str(uuid.uuid4())):
+                path, body = f"{ALERTS}/{identifier}/{verb}".rstrip("/"), json.dumps(bodies.get(verb, {}))
+                answers.append(
+                    client.generic(method, path, body, content_type="application/json", headers=caller or {})
+                )
+            assert [answer.status_code for answer in answers] == [404, 404]
+            assert problem_of(answers[0]) == problem_of(answers[1])
+        assert snapshot(database, world.other) == before
+
+    def test_the_alerts_of_another_in_bulk_are_as_absent(self, database: str, world: World) -> None:
+        before = snapshot(database, world.other)
+        told = []
+        for identifier in (world.other.ids["alert"], str(uuid.uuid4())):
+            body = json.dumps({"action": "resolve", "ids": [identifier]})
+            headers = bearer(world.own.key)
+            answer = Client().post(f"{ALERTS}/bulk", body, content_type="application/json", headers=headers)
+            assert answer.status_code == 400
+            told.append(answer.content.decode().replace(identifier, ""))
+        assert told[0] == told[1]
+        assert snapshot(database, world.other) == before
+
     def test_the_page_of_another_is_404_whether_it_exists_or_not(self, world: World) -> None:
         for role in ROLES:
             client = signed_in(world.own.people[role])
@@ -404,7 +458,7 @@ class TestAnotherOrganization:
 
     @pytest.mark.parametrize("model", [model for model in MODELS if model != "organization"])
     def test_the_row_of_another_answers_as_one_that_does_not_exist(self, world: World, model: str) -> None:
-        app = "monitoring" if model == "inference" else "organizations"
+        app = APPS.get(model, "organizations")
         client = signed_in(world.own.people["owner"])
         theirs = world.other.ids[model]
         absent = theirs[:-3] + "fff" if "-" in theirs else "999999"
@@ -485,7 +539,7 @@ class TestWhatIsRemembered:
         assert post(world.own, "2").status_code == 422
 
     def test_one_keys_limit_is_not_anothers(self, world: World, settings: Any) -> None:
-        settings.RATE_LIMIT_PER_MINUTE = 3
+        settings.RATE_LIMIT_PER_MINUTE = 5  # three of which filled the world
         answers = [Client().get(DATA, headers=bearer(world.own.key)) for _ in range(6)]
         assert 429 in {answer.status_code for answer in answers}
         assert Client().get(DATA, headers=bearer(world.other.key)).status_code == 200
@@ -715,7 +769,7 @@ class TestTheOwnersForms:
 
     @pytest.mark.parametrize("model", MODELS)
     def test_filters_find_nothing_of_another(self, world: World, owner: Client, model: str) -> None:
-        page = f"/admin/{'monitoring' if model == 'inference' else 'organizations'}/{model}/"
+        page = f"/admin/{APPS.get(model, 'organizations')}/{model}/"
         for query in (
             "organization={}", "organization_id={}", "q={}", "role__exact=owner", "_to_field=password", "_facets=True",
             "organization__exact={}", "organization__isnull=0", "actor_kind__exact=user", "pk=1", "is_active__exact=1",
@@ -727,7 +781,7 @@ class TestTheOwnersForms:
 
     @pytest.mark.parametrize("model", MODELS)
     def test_no_field_or_relation_can_be_asked_by_name(self, world: World, owner: Client, model: str) -> None:
-        page = f"/admin/{'monitoring' if model == 'inference' else 'organizations'}/{model}/"
+        page = f"/admin/{APPS.get(model, 'organizations')}/{model}/"
         for query in (
             f"organization__slug={world.other.slug}", "organization__name__startswith=zq", "id__in=1,2,3",
             "user__password__startswith=pbkdf2", "digest__startswith=a", "created_by__regex=.*",
@@ -743,7 +797,7 @@ class TestTheOwnersForms:
         client = signed_in(world.own.people[role])
         before = snapshot(database, world.own)
         for model in MODELS:
-            app = "monitoring" if model == "inference" else "organizations"
+            app = APPS.get(model, "organizations")
             page = f"/admin/{app}/{model}/"
             for path in (f"{page}add/", *(f"{page}{world.own.ids[model]}/{view}/" for view in ("change", "delete"))):
                 answer = client.post(

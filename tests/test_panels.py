@@ -10,7 +10,7 @@ import pytest
 from django.http import QueryDict
 from django.template.loader import get_template, render_to_string
 
-from cockpit.dashboard import charts, panels, pickers, themes, windows
+from cockpit.dashboard import charts, history, panels, pickers, themes, windows
 from cockpit.dashboard.integration import Answer, ModelRow, Series, Totals
 from cockpit.dashboard.sight import Sight, cost_per_request, margin, provenance
 from monitoring.store.base import Call
@@ -76,7 +76,9 @@ def sight(totals: Totals = TOTALS, **changed: object) -> Sight:
 
 def html(audience: str, looked: Sight) -> str:
     shown = panels.build(audience, looked)
-    return render_to_string("dashboard/panels.html", {"shown": shown, "provenance": looked.provenance})
+    marked = history.history(looked, audience)
+    context = {"shown": shown, "provenance": looked.provenance, "history": marked}
+    return render_to_string("dashboard/panels.html", context)
 
 
 def text(audience: str, looked: Sight) -> str:

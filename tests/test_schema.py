@@ -3,9 +3,12 @@
 import gzip
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -19,6 +22,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from alerts import serializers as alert_bodies
+from alerts.schema import parts
+from alerts.services import create_alert
 from cockpit.dashboard import stream
 from monitoring import ingest, serializers
 from organizations import limits
@@ -56,7 +62,7 @@ class Operation:
     @property
     def asks(self) -> bool:
         """Whether it has parameters of its own, and so refuses unknown ones."""
-        return any(parameter["in"] == "query" for parameter in self.told["parameters"])
+        return any(parameter["in"] in ("query", "path") for parameter in self.told["parameters"])
 
     def examples(self, status: str) -> Iterator[tuple[str, str, Any]]:
         """(media type, name, value) of every example of an answer."""
@@ -147,12 +153,30 @@ def _no_tries_counted_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 class Desk:
     """Asks the operations, with a key that may do everything in its organization."""
 
-    def __init__(self, make_key: Make, settings: Any, point_at: Make) -> None:
+    def __init__(self, make_key: Make, make_person: Make, settings: Any, point_at: Make) -> None:
         self.client = Client(raise_request_exception=False)
         self.make_key = make_key
+        self.make_person = make_person
         self.settings = settings
         self.point_at = point_at
         self.key = make_key(OWN, *(set(KeyScope.values) - {"ingest:backfill"}))
+
+    @cached_property
+    def alert(self) -> str:
+        """The id of an alert like the one in the examples, with a member who may own it."""
+        self.make_person(parts.OWNER, **{OWN: "operator"})
+        return self.raise_one()
+
+    def raise_one(self) -> str:
+        one = parts.ONE
+        return str(create_alert(organization=OWN, alert_type=one["alertType"], severity=one["severity"],
+                                message=one["message"], metadata=one["metadata"]).state.id)  # fmt: skip
+
+    def real(self, text: str) -> str:
+        """A text with what the examples stand for: an alert that there is, a time to come."""
+        if parts.ID in text or "{id}" in text:
+            text = text.replace(parts.ID, self.alert).replace("{id}", self.alert)
+        return text.replace(parts.UNTIL, (datetime.now(UTC) + timedelta(hours=1)).isoformat())
 
     def ask(self, operation: Operation, body: Any = None, *, method: str = "", query: str = "", key: str | None = None,
             kind: str = "application/json", host: str = "testserver", **headers: str) -> Any:  # fmt: skip
@@ -162,21 +186,24 @@ class Desk:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         if isinstance(body, str):
             data = body.encode()
-        path = f"{operation.path}?{query}" if query else operation.path
+        path = self.real(f"{operation.path}?{query}" if query else operation.path)
         method = (method or operation.method).upper()
         return self.client.generic(method, path, data, content_type=kind, headers=headers, HTTP_HOST=host)
 
 
 @pytest.fixture
-def desk(make_key: Make, settings: Any, point_at: Make) -> Desk:
-    return Desk(make_key, settings, point_at)
+def desk(make_key: Make, make_person: Make, settings: Any, point_at: Make) -> Desk:
+    return Desk(make_key, make_person, settings, point_at)
 
 
 ITEM = {"modelName": "m", "durationMs": 1}
 
 
 def good(desk: Desk, operation: Operation, **more: Any) -> Any:
-    return desk.ask(operation, ITEM if operation.name == "recordInferences" else None, **more)
+    """Asked with the first body that is shown, where there is one."""
+    _, _, body = next(operation.sent(), ("", "", None))
+    body = ITEM if operation.name == "recordInferences" else body
+    return desk.ask(operation, None if body is None else json.loads(desk.real(json.dumps(body))), **more)
 
 
 def stranger(desk: Desk, operation: Operation) -> Any:
@@ -184,7 +211,8 @@ def stranger(desk: Desk, operation: Operation) -> Any:
 
 
 def without_permission(desk: Desk, operation: Operation) -> Any:
-    return good(desk, operation, key=desk.make_key(OWN, "alerts:read"))
+    other = "alerts:read" if operation.needs != "alerts:read" else "ingest:write"
+    return good(desk, operation, key=desk.make_key(OWN, other))
 
 
 def too_often(desk: Desk, operation: Operation) -> Any:
@@ -193,8 +221,31 @@ def too_often(desk: Desk, operation: Operation) -> Any:
 
 
 def away(desk: Desk, operation: Operation) -> Any:
+    assert desk.alert  # made while there is a database
     desk.point_at(closed_port())
     return good(desk, operation)
+
+
+def elsewhere(desk: Desk, operation: Operation) -> Any:
+    """Asked about an organization, or an alert, that is not there."""
+    if "{id}" not in operation.path:
+        return good(desk, operation, query="organization=nobody_of_that_name")
+    assert desk.alert  # and who may own it
+    absent = Operation(operation.path.replace("{id}", str(uuid.uuid4())), operation.method, operation.told)
+    return good(desk, absent)
+
+
+def conflicting(desk: Desk, operation: Operation) -> Any:
+    """A verb that cannot be done to an alert that is over, or of which a newer episode is open."""
+    desk.ask(OPERATIONS["resolveAlert"])
+    over = desk.alert
+    if operation.name == "reopenAlert":
+        desk.raise_one()
+    return good(desk, Operation(operation.path.replace("{id}", over), operation.method, operation.told))
+
+
+def too_large(desk: Desk, operation: Operation) -> Any:
+    return desk.ask(operation, b" " * (alert_bodies.MAX_BODY + 1))
 
 
 def unchanged(desk: Desk, operation: Operation) -> Any:
@@ -209,6 +260,14 @@ def twice(first: Any, second: Any) -> Callable[[Desk, Operation], Any]:
     return ask
 
 
+def key_used(desk: Desk, operation: Operation) -> Any:
+    """The same header with a body that has one field less."""
+    [(_, _, body), *_] = operation.sent()
+    assert desk.ask(operation, body, idempotency_key="one").status_code == 201
+    return desk.ask(operation, dict(list(body.items())[:-1]), idempotency_key="one")
+
+
+DEPLOYMENT = {"service": "gateway", "version": "1"}
 KEYED, BAD = {**ITEM, "idempotencyKey": "one"}, {**ITEM, "durationMs": -1}
 How = Callable[[Desk, Operation], Any]
 # How each status is reached: for every operation, and what is special about some.
@@ -220,8 +279,11 @@ ALWAYS: dict[str, How] = {
     ),
     "401": stranger,
     "403": without_permission,
-    "404": lambda desk, one: good(desk, one, query="organization=nobody_of_that_name"),
+    "404": elsewhere,
     "405": lambda desk, one: good(desk, one, method="PATCH"),
+    "409": conflicting,
+    "413": too_large,
+    "415": lambda desk, one: desk.ask(one, "a=b", kind="text/csv"),
     "429": too_often,
     "503": away,
 }
@@ -234,7 +296,25 @@ SPECIAL: dict[str, dict[str, How]] = {
         "415": lambda desk, one: desk.ask(one, ITEM, kind="text/csv"),
         "422": twice(KEYED, {**KEYED, "durationMs": 2}),
     },
-    "issueEmbedToken": {"201": good, "415": lambda desk, one: desk.ask(one, "a=b", kind="text/csv")},
+    "issueEmbedToken": {"201": good},
+    "raiseAlerts": {
+        "200": twice(parts.ONE, parts.ONE),
+        "201": good,
+        "207": lambda desk, one: desk.ask(one, [parts.ONE, {}]),
+        "400": lambda desk, one: desk.ask(one, {}),
+        "422": key_used,
+    },
+    "announceDeployment": {
+        "200": twice(DEPLOYMENT, DEPLOYMENT),
+        "201": good,
+        "400": lambda desk, one: desk.ask(one, {}),
+        "422": key_used,
+    },
+    "changeAlerts": {
+        "207": lambda desk, one: desk.ask(one, {"action": "resolve", "ids": [desk.alert, str(uuid.uuid4())]}),
+        "400": lambda desk, one: desk.ask(one, {}),
+    },
+    "commentAlert": {"201": good},
 }  # fmt: skip
 STATUSES = [(name, status) for name, one in OPERATIONS.items() for status in one.told["responses"]]
 
@@ -250,7 +330,8 @@ class TestWhatIsTold:
         assert FAULTS == []
 
     def test_every_route_is_in_it(self) -> None:
-        routes = {f"/{pattern.pattern}" for pattern in get_resolver().url_patterns}
+        patterns = [str(pattern.pattern) for pattern in get_resolver().url_patterns]
+        routes = {"/" + re.sub(r"<\w+:(\w+)>", r"{\1}", pattern) for pattern in patterns}
         assert {route for route in routes if route.startswith("/api/")} == {*SCHEMA["paths"], *PAGES}
 
     @pytest.mark.parametrize("name", OPERATIONS)
@@ -348,7 +429,7 @@ class TestCredentials:
     @pytest.mark.parametrize("name", LOCKED)
     def test_those_that_are_told_open_it(self, desk: Desk, make_person: Make, name: str) -> None:
         assert {"apiKey", "session"} <= self.schemes(name) <= {"apiKey", "session", "embedToken"}
-        desk.client.force_login(make_person("ada", swaggystacks="owner"))
+        desk.client.force_login(make_person("grace", swaggystacks="owner"))
         answer = good(desk, OPERATIONS[name], key="")
         assert answer.status_code < 300
         if answer.streaming:
@@ -363,6 +444,7 @@ class TestCredentials:
             answer.close()
 
 
+ALERT_OPERATIONS = {name for name, one in OPERATIONS.items() if one.told["tags"] == ["Alerts"]}
 # What has to be sent before an example.
 BEFORE = {"Repeated": "Repeated", "KeyUsedBefore": "Repeated"}
 SENT = [(one.name, kind, name) for one in OPERATIONS.values() for kind, name, _ in one.sent()]
@@ -386,6 +468,8 @@ class TestExamples:
         assert_valid(
             bodies[kind, example], "paths", operation.path, operation.method, "requestBody", "content", kind, "schema"
         )
+        if name in ALERT_OPERATIONS:
+            bodies = {named: json.loads(desk.real(json.dumps(value))) for named, value in bodies.items()}
         if example in BEFORE:
             assert desk.ask(operation, bodies[kind, BEFORE[example]], kind=kind).status_code == 201
         body = bodies[kind, example]
@@ -409,7 +493,8 @@ class TestExamples:
             if parameter["name"] in given:
                 position = str(operation.told["parameters"].index(parameter))
                 assert_valid(given[parameter["name"]], "paths", operation.path, "get", "parameters", position, "schema")
-        answer = good(desk, operation, query="&".join(f"{field}={value}" for field, value in given.items()))
+        words = {name: ",".join(value) if isinstance(value, list) else value for name, value in given.items()}
+        answer = good(desk, operation, query="&".join(f"{field}={value}" for field, value in words.items()))
         assert answer.status_code == 200, answer.content
         assert_as_told(operation, answer)
 

@@ -25,6 +25,7 @@ class EmbedTokenView(APIView):
     """A token of fifteen minutes that reads one organization's dashboard, for who may read it."""
 
     needs = KeyScope.DASHBOARD_READ.value
+    body_optional = True
 
     @described.embed_token
     def post(self, request: Request) -> HttpResponse:

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from cockpit.dashboard import capacity, cards, developer, executive, machines, moved, services, traffic
+from cockpit.dashboard import (
+    capacity,
+    cards,
+    developer,
+    executive,
+    impact,
+    incidents,
+    machines,
+    moved,
+    services,
+    traffic,
+)
 from cockpit.dashboard.sight import Sight
 
 Context = dict[str, object]
@@ -14,7 +25,8 @@ class Panel:
     """One section of a page: `build` turns data into what its template shows, and touches nothing.
 
     A panel of `samples` stands also where there are no inferences, is left out where it has nothing to show (None), and
-    says by itself where its data came from (`label`).
+    says by itself where its data came from (`label`). An `urgent` one then stands before that which says that there are
+    none.
     """
 
     name: str
@@ -22,6 +34,7 @@ class Panel:
     build: Callable[[Sight], Context | None]
     sourced: bool = False  # shows money or percentiles: labelled when anything but live data is in them
     samples: bool = False
+    urgent: bool = False
 
     @property
     def template(self) -> str:
@@ -54,6 +67,7 @@ EMPTY = {
 PANELS = {
     "developer": (
         Panel("key_numbers", "Key numbers", developer.key_numbers),
+        Panel("alerts", "Alerts", incidents.alerts, samples=True, urgent=True),
         Panel("request_rate", "Request rate", developer.request_rate),
         Panel("latency", "Latency", developer.latency, sourced=True),
         Panel("errors", "Errors", developer.errors),
@@ -70,6 +84,7 @@ PANELS = {
     ),
     "executive": (
         Panel("headline", "In short", executive.headline, sourced=True),
+        Panel("alerts_executive", "Right now", impact.alerts, samples=True, urgent=True),
         Panel("spend", "Spend", executive.spend, sourced=True),
         Panel("service", "Service level", executive.service),
         Panel("income", "Revenue and margin", executive.income, sourced=True),
@@ -96,12 +111,17 @@ def names(audience: str) -> frozenset[str]:
 def build(audience: str, sight: Sight, only: Collection[str] = ()) -> tuple[Shown, ...]:
     """The panels of an audience, or those named by `only`; where nothing is recorded, the one that says so."""
     known = audience if audience in PANELS else "developer"
-    some = sight.totals.inferences > 0
-    chosen = PANELS[known] if some else (*EMPTY[known], *(panel for panel in PANELS[known] if panel.samples))
+    chosen = PANELS[known] if sight.totals.inferences > 0 else _without_inferences(known)
     built = ((panel, panel.build(sight)) for panel in chosen if not only or panel.name in only)
     return tuple(
         Shown(panel, context, _source(panel, context, sight)) for panel, context in built if context is not None
     )
+
+
+def _without_inferences(audience: str) -> tuple[Panel, ...]:
+    standing = [panel for panel in PANELS[audience] if panel.samples]
+    first = [panel for panel in standing if panel.urgent]
+    return (*first, *EMPTY[audience], *(panel for panel in standing if panel not in first))
 
 
 def _source(panel: Panel, context: Context, sight: Sight) -> str:

@@ -8,14 +8,18 @@ import math
 import msgspec
 
 from cockpit.dashboard.charts import Chart, Value, mark
+from cockpit.dashboard.marks import Marks
 
 _DIGITS = 6  # of a height; nobody sees a part in a million
 _MOST_MARKS = 8
 _encode = msgspec.json.Encoder().encode
 
 
-def text(chart: Chart) -> str:
-    """The chart as JSON: times in seconds since 1970, places from 0 to 1, null where there is no data."""
+def text(chart: Chart, marks: Marks | None = None) -> str:
+    """The chart as JSON: times in seconds since 1970, places from 0 to 1, null where there is no data.
+
+    `alerts` are lines of [kind, words]; `told` names those of each step, and is empty where there are none.
+    """
     steps = chart.steps
     return _encode(
         {
@@ -30,6 +34,8 @@ def text(chart: Chart) -> str:
             "logTicks": log_ticks(chart) if chart.log else None,
             "bars": chart.barred,
             "partial": [index for index in range(len(steps.t)) if steps.partial(index)] if chart.barred else [],
+            "alerts": marks.lines if marks else [],
+            "told": marks.told if marks else [],
         }
     ).decode()
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from cockpit.dashboard import integration, panels, readings, windows
+from cockpit.dashboard import alarms, history, integration, panels, readings, windows
 from cockpit.dashboard.sight import Sight
 from organizations.models import Organization
 from organizations.scope import Scope
@@ -33,6 +33,7 @@ def look(
         source=view.source,
         host=host,
         readings=readings.read(organization, view, now, platform=platform),
+        alarms=alarms.read(organization, view, now),
     )
 
 
@@ -43,7 +44,9 @@ def host_of(request: HttpRequest) -> str:
 def draw(organization: Organization, sight: Sight, only: Sequence[str] = ()) -> str:
     """The panels of the organization's audience as HTML, or those named by `only`; nothing in it is a person's own."""
     shown = panels.build(organization.audience, sight, only)
-    return render_to_string("dashboard/panels.html", {"shown": shown, "provenance": sight.provenance})
+    marked = history.history(sight, organization.audience)
+    context = {"shown": shown, "provenance": sight.provenance, "history": marked}
+    return render_to_string("dashboard/panels.html", context)
 
 
 def tag(body: str) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from cockpit.dashboard import words
+from cockpit.dashboard.alarms import Alarms
 from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import Answer, Series, Totals
 from cockpit.dashboard.movers import Mover
@@ -27,6 +29,7 @@ class Sight:
     source: str | None  # None for all
     host: str  # scheme and host of this server, for the line that sends a first inference
     readings: Readings = field(default_factory=Readings)
+    alarms: Alarms = field(default_factory=Alarms)
 
     @property
     def totals(self) -> Totals:
@@ -86,6 +89,14 @@ class Sight:
     @property
     def earlier(self) -> str:
         return words.earlier(self.window, self.compare)
+
+    def clock(self, moment: datetime) -> str:
+        """A moment as its readers' clock shows it; with the day where that is another one."""
+        local, today = moment.astimezone(self.zone), self.answer.as_of.astimezone(self.zone)
+        if local.date() == today.date():
+            return f"{local:%H:%M}"
+        year = "" if local.year == today.year else f" {local.year}"
+        return f"{local.day} {local:%b}{year} {local:%H:%M}"
 
     def money(self, amount: Decimal | None) -> str | None:
         return words.money(amount, self.answer.currency)

@@ -71,6 +71,8 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
         "refresh_seconds": REFRESH_SECONDS,
         "stream_url": f"{reverse('stream')}?{urlencode({'organization': chosen.slug})}",
         "panels": rendering.draw(chosen, sight),
+        "alerts": _alerts(access, chosen.slug),
+        "alerts_url": reverse("alerts"),
         **rendering.as_of(sight),
     }
     return render(request, "dashboard/dashboard.html", context)
@@ -78,6 +80,13 @@ def dashboard(request: HttpRequest, organization: str) -> HttpResponse:
 
 def _access(request: HttpRequest) -> Access:
     return cast(Access, request.access)  # type: ignore[attr-defined]  # set by the middleware for signed-in people
+
+
+def _alerts(access: Access, slug: str) -> str:
+    """What the person may do with alerts besides seeing them on the page: "write", "read" (in the admin), or ""."""
+    if access.may(KeyScope.ALERTS_WRITE, slug):
+        return "write"
+    return "read" if access.may(KeyScope.ALERTS_READ, slug) else ""
 
 
 def _chosen(access: Access, slug: str, own: list[Organization]) -> Organization | None:

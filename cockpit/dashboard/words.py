@@ -122,6 +122,30 @@ def duration(milliseconds: float | None) -> str | None:
     return f"{minutes // 60}{SPACE}h" + (f" {minutes % 60}{SPACE}min" if minutes % 60 else "")
 
 
+def age(seconds: float) -> str:
+    """A length of time for those who watch: under 1 min, 23 min, 3 h 5 min, 2 d 4 h."""
+    minutes = int(max(0.0, seconds) // 60)
+    if minutes < 1:
+        return f"under 1{SPACE}min"
+    if minutes < 1440:
+        return f"{minutes}{SPACE}min" if minutes < 60 else _two(minutes, 60, "h", "min")
+    return _two(minutes // 60, 24, "d", "h")
+
+
+def _two(amount: int, size: int, unit: str, rest: str) -> str:
+    return f"{amount // size}{SPACE}{unit}" + (f" {amount % size}{SPACE}{rest}" if amount % size else "")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time as people say it: less than a minute, 23 minutes, about 3 hours, 2 days."""
+    minutes = max(0.0, seconds) / 60
+    if minutes < 1:
+        return "less than a minute"
+    size, unit = (1, "minute") if minutes < 89.5 else (60, "hour") if minutes < 2850 else (1440, "day")
+    number = round(minutes / size)
+    return f"{'about ' if size > 1 else ''}{number} {unit}{'s' if number > 1 else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A unit of time in which a rate reads well: multiply what is per second by `seconds`."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from cockpit.demo import samples
+from cockpit.demo import alarms, samples
 from cockpit.demo.calls import HOUR, Telling, between, hour_of, hour_of_calls
 from cockpit.demo.profiles import PROFILES, Profile
 from monitoring.ingest import BACKFILL_SINCE, NEWEST, Item, record_inferences
@@ -72,6 +72,7 @@ def load(start: datetime, end: datetime, *, telling: Telling) -> int:
     there = _hours_there(start, end)
     zones = _zones()
     _load_samples(start, end, telling, zones)
+    alarms.load(telling, zones)
     hour = start
     while hour < end:
         for profile in PROFILES:
@@ -135,8 +136,9 @@ def _record(profile: Profile, calls: list[Item], *, now: datetime) -> int:
 
 
 def clear() -> int:
-    """Take every demo inference away, of every organization; how many there were."""
+    """Take every demo inference and alert away, of every organization; how many inferences there were."""
     with turn():
+        alarms.clear()
         return current_store().erase(Scope.system("demo clear"), source=SOURCE)
 
 
@@ -146,6 +148,7 @@ class Trickle:
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
         self._until = self._read = telling.told_at
+        self._blips = alarms.Blips()
         self._hour: datetime | None = None
         self._coming: dict[str, list[Item]] = {}
 
@@ -159,6 +162,7 @@ class Trickle:
                 recorded += _record(profile, between(self._coming[profile.organization], since, now), now=now)
         if now - self._read >= _READ_EVERY:
             self._observe(now)
+        self._blips.tick(now)
         return recorded
 
     def _observe(self, now: datetime) -> None:

@@ -96,7 +96,7 @@ class Described(AutoSchema):
             operation["description"] += f"\n\nNeeds the permission `{needed}`."
         operation["parameters"] = [*operation.get("parameters", ()), _REQUEST_ID]
         if "requestBody" in operation:
-            operation["requestBody"]["required"] = getattr(self.view, "needs", "") == "ingest:write"
+            operation["requestBody"]["required"] = not getattr(self.view, "body_optional", False)
         found: dict[str, Any] = operation["responses"]
         usual = {str(refusal.status): refusal for refusal in self._refusals()}
         for status, refusal in usual.items():
@@ -111,10 +111,11 @@ class Described(AutoSchema):
 
     def _refusals(self) -> Iterator[words.Refusal]:
         """Those that follow from the view: whom it asks for credentials, permission and patience."""
-        needs = bool(_needs(self))
-        yield words.REFUSALS[400] if self.get_override_parameters() else words.ILL_FORMED
+        needs, own = bool(_needs(self)), {getattr(each, "name", "") for each in self.get_override_parameters()}
+        yield words.REFUSALS[400] if own else words.ILL_FORMED
         yield words.REFUSALS[405]
-        statuses = [401, 503] * bool(self.view.authentication_classes) + [403, 404, 429] * needs
+        statuses = [401, 503] * bool(self.view.authentication_classes) + [403, 429] * needs
+        statuses += [404] * (needs and "organization" in own)
         yield from (words.REFUSALS[status] for status in statuses)
 
     def _content(self, refusal: words.Refusal) -> dict[str, Any]:

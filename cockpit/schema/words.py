@@ -10,6 +10,7 @@ from organizations.tokens import LIFETIME
 
 TAGS: Mapping[str, str] = {
     "Monitoring": "What happened: record it, read it, follow it.",
+    "Alerts": "What is wrong: raise it, look after it, end it.",
     "Health": "Whether the cockpit itself is well. Open to everybody.",
     "Description": "This description.",
 }
@@ -62,7 +63,8 @@ REFUSALS: Mapping[int, Refusal] = {
 
 # The top of the description, in Markdown; its limits are those that the code holds.
 API = f"""\
-Monitoring for language models: record inferences, read an organization's numbers, follow them as they move.
+Monitoring for language models: record inferences, read an organization's numbers, follow them as they move; raise
+alerts and look after them.
 
 ## Authentication
 
@@ -81,6 +83,7 @@ fields and parameters are refused, not ignored. After 429 and 503, wait as many 
 
 Sending an inference again is harmless with an `idempotencyKey` in it, or with the header `Idempotency-Key` for a whole
 body: for eight days it is stored once. The same key with other content is 422, or that item of a batch rejected.
+Alerts and deployments take the header too. What is done to an alert can be done again: it changes nothing then.
 
 ## Limits
 

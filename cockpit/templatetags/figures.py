@@ -1,11 +1,14 @@
 """What the panel templates draw again and again: a figure or its absence, a change, a chart, a label of origin."""
 
+from typing import Any
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cockpit.dashboard import plots
+from cockpit.dashboard import marks, plots
 from cockpit.dashboard.charts import Chart
+from cockpit.dashboard.marks import History
 from cockpit.dashboard.words import Change
 
 register = template.Library()
@@ -26,10 +29,22 @@ def change(value: Change | None, against: str = "", *, spoken: bool = False) -> 
     return {"change": value, "against": against, "spoken": spoken}
 
 
-@register.inclusion_tag("dashboard/parts/chart.html")
-def chart(value: Chart | None, name: str, kind: str = "lines") -> dict[str, object]:
-    """`name` is the chart's id on the page; `kind` picks its size and colours in the stylesheet."""
-    return {"chart": value, "name": name, "kind": kind, "plot": plots.text(value) if value else ""}
+@register.inclusion_tag("dashboard/parts/chart.html", takes_context=True)
+def chart(context: Any, value: Chart | None, name: str, kind: str = "lines") -> dict[str, object]:
+    """`name` is the chart's id on the page; `kind` picks its size and colours in the stylesheet.
+
+    The page's `history`, where it has one, is marked along the time axis.
+    """
+    if value is None:
+        return {"chart": None}
+    marked = marks.place(value.steps, context.get("history") or History())
+    return {
+        "chart": marks.tabled(value, marked),
+        "name": name,
+        "kind": kind,
+        "marks": marked,
+        "plot": plots.text(value, marked),
+    }
 
 
 @register.inclusion_tag("dashboard/parts/source.html")

@@ -3,10 +3,13 @@
 // is read from the table behind the chart, so both always say the same.
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { laneOf, linesOf, renew, untitled } from "./marks.js";
+
+/** @import { Met } from "./marks.js" */
 
 /**
  * What cockpit/dashboard/plots.py writes: times in seconds since 1970, ticks as [place or value, text].
- * @typedef {object} Plot
+ * @typedef {object} Numbers
  * @property {number[]} x  the start of each step
  * @property {number} step  seconds
  * @property {{key: string, area: boolean, values: (number | null)[]}[]} series
@@ -15,6 +18,8 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
  * @property {[value: number, text: string][] | null} logTicks
  * @property {boolean} bars  the first series stands as bars
  * @property {number[]} partial  the bars that hold less than a whole step
+ *
+ * @typedef {Numbers & Met} Plot
  */
 
 /**
@@ -25,10 +30,13 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
  * @property {HTMLElement} figure
  * @property {uPlot} drawn
  * @property {HTMLElement} tip
+ * @property {SVGElement} marks
  */
 
 const NARROW = 416; // pixels, as in charts.css
 const HALF_LETTER = 3.2; // pixels
+const AXIS = 22; // pixels: the words under a plot
+const GAP = 7; // pixels between them
 const LEAST_DRAG = 8; // pixels: less was a click
 
 export class Charts {
@@ -76,23 +84,26 @@ export class Charts {
     const plot = JSON.parse(figure.dataset.plot ?? "");
     const before = this.kept.get(name);
     const label = described(figure);
+    const marks = /** @type {SVGElement} */ (frame.querySelector(".chart-marks"));
     if (before && plot.x.length > 0 && shape(before.plot) === shape(plot)) {
       Object.assign(before, { plot, figure });
       frame.replaceWith(before.frame);
       before.drawn.over.setAttribute("aria-label", label);
       this.#tools(before);
+      renew(before.marks, marks);
+      /** @type {uPlot.Axis} */ (before.drawn.axes[0]).gap = GAP + laneOf(plot);
       before.drawn.setData(columns(before));
       return;
     }
     const log = before?.log ?? false;
     this.#forget(name);
     if (plot.x.length === 0) return;
-    frame.replaceChildren();
+    frame.replaceChildren(untitled(marks));
     frame.classList.add("chart-frame--live");
     const tip = element("div", "tip");
     tip.hidden = true;
     tip.setAttribute("role", "status");
-    const kept = /** @type {Kept} */ ({ plot, log, frame, figure, tip });
+    const kept = /** @type {Kept} */ ({ plot, log, frame, figure, tip, marks });
     kept.drawn = new uPlot(this.#options(kept, label), columns(kept), frame);
     this.kept.set(name, kept);
     this.#tools(kept);
@@ -169,8 +180,8 @@ export class Charts {
         {
           font,
           stroke: quiet,
-          size: 22,
-          gap: 7,
+          size: () => AXIS + laneOf(kept.plot),
+          gap: GAP + laneOf(kept.plot),
           grid: { show: false },
           ticks: { show: false },
           splits: () => kept.plot.xTicks.map(([place]) => x()[0] + place * (x()[1] - x()[0])),
@@ -193,6 +204,7 @@ export class Charts {
       series: [{}, ...kept.plot.series.map((_, at) => series(kept, at, ink))],
       hooks: {
         ready: [(drawn) => this.#listen(kept, drawn, label)],
+        draw: [({ over }) => lay(kept.marks, over)],
         setCursor: [(drawn) => point(kept, drawn)],
         setSelect: [(drawn) => this.#selected(kept, drawn)],
       },
@@ -212,6 +224,15 @@ export class Charts {
     over.setAttribute("aria-label", label);
     over.addEventListener("mouseenter", () => over.classList.add("pointed"));
     over.addEventListener("mouseleave", () => over.classList.remove("pointed"));
+    kept.marks.addEventListener("mousemove", (event) => {
+      const { left, width } = over.getBoundingClientRect();
+      over.classList.add("pointed");
+      drawn.setCursor({ left: Math.min(width - 1, Math.max(0, event.clientX - left)), top: 0 });
+    });
+    kept.marks.addEventListener("mouseleave", () => {
+      over.classList.remove("pointed");
+      drawn.setCursor({ left: -10, top: -10 });
+    });
     over.addEventListener("focus", () => point(kept, drawn));
     // A refresh takes the canvas out and puts it back, focus and all: only who stays away has left.
     over.addEventListener("blur", () => queueMicrotask(() => over.matches(":focus") || drawn.setCursor({ left: -10, top: -10 })));
@@ -378,11 +399,21 @@ function point(kept, drawn) {
     line.append(element("i", `swatch ${key}`), name, value);
     return line;
   });
-  tip.replaceChildren(when, ...lines);
+  tip.replaceChildren(when, ...lines, ...linesOf(plot, at));
   const place = drawn.valToPos(middle(plot, at), "x");
   const left = place < over.clientWidth / 2 ? place + 14 : place - tip.offsetWidth - 14;
   const x = over.offsetLeft + Math.max(-40, Math.min(left, over.clientWidth - tip.offsetWidth));
   tip.style.transform = `translate(${x}px, ${over.offsetTop + 4}px)`;
+}
+
+/**
+ * Puts the marks where the plot is.
+ * @param {SVGElement} marks
+ * @param {HTMLElement} over
+ */
+function lay(marks, over) {
+  const { left, top, width, height } = over.style;
+  Object.assign(marks.style, { left, top, width, height });
 }
 
 /** @param {Element} figure */

@@ -1,6 +1,7 @@
 // The page of an organization: its panels stay fresh, its line says how old they are, and dragging over a chart opens
 // that stretch of time.
 
+import { offerActs } from "./acts.js";
 import { showPanels } from "./panels.js";
 import { clock, show } from "./words.js";
 
@@ -11,7 +12,7 @@ if (main) start(main);
 function start(page) {
   const { refreshUrl = "", streamUrl = "", refreshSeconds = "5", zone = "UTC", loginUrl = "/" } = page.dataset;
   const panels = /** @type {HTMLElement} */ (page.querySelector("#panels"));
-  showPanels(panels, {
+  const live = showPanels(panels, {
     url: refreshUrl,
     streamUrl,
     interval: Number(refreshSeconds) * 1000,
@@ -30,6 +31,7 @@ function start(page) {
     },
   });
   say("live");
+  offerActs(page, live.refresh);
   // The next page takes a moment: until it is there, these numbers are the old window's.
   page.querySelector(".pickers")?.addEventListener("click", (event) => {
     const { ctrlKey, metaKey, shiftKey, target } = /** @type {MouseEvent} */ (event);

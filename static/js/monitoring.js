@@ -1,5 +1,5 @@
-// The dashboard data of one organization for any page or app, kept fresh. It needs no framework; docs/how-to/react.md
-// shows it in React. This file, live.js and tokens.js beside it are all there is.
+// The dashboard data and the open alerts of one organization for any page or app, kept fresh, and the verbs for alerts. It
+// needs no framework; docs/how-to/react.md shows it in React. This file, live.js and tokens.js beside it are all there is.
 
 import { keepFresh, Refused } from "./live.js";
 import { withToken } from "./tokens.js";
@@ -67,13 +67,63 @@ export { withToken };
  * @property {Mover[]} movers
  * @property {Series} series
  */
+/**
+ * That nobody is told of an alert for now.
+ * @typedef {object} Suppression
+ * @property {"silenced" | "inhibited" | "maintenance" | "shelved"} kind
+ * @property {string} since
+ * @property {string | null} until Null until it is lifted.
+ * @property {string | null} by
+ * @property {string | null} note
+ */
+/**
+ * One alert, as GET /api/monitoring/alerts has it; times are RFC 3339 in UTC.
+ * @typedef {object} Alert
+ * @property {string} id
+ * @property {string} organization
+ * @property {string} alertType
+ * @property {"critical" | "warning" | "info"} severity
+ * @property {"firing" | "acknowledged" | "resolved"} status
+ * @property {string} message
+ * @property {string | null} endpointId
+ * @property {string | null} modelName
+ * @property {Record<string, unknown>} metadata
+ * @property {Record<string, string>} labels
+ * @property {string} fingerprint Equal for alerts of the same type, endpoint, model and labels.
+ * @property {number} episode Which time this is that it happens, from 1.
+ * @property {number} count How often it was told of.
+ * @property {string} firstSeenAt
+ * @property {string} lastSeenAt
+ * @property {string | null} acknowledgedAt
+ * @property {string | null} acknowledgedBy
+ * @property {string | null} acknowledgedUntil When it fires again by itself.
+ * @property {string | null} resolvedAt
+ * @property {string | null} resolvedBy
+ * @property {string | null} owner The user name of whose it is.
+ * @property {"live" | "demo"} source
+ * @property {Suppression[]} suppressedBy
+ */
+/**
+ * What an alert is raised with. The same type, endpoint, model and labels are the same alert, counted once more.
+ * @typedef {object} NewAlert
+ * @property {string} alertType
+ * @property {"critical" | "warning" | "info"} severity
+ * @property {string} message
+ * @property {string} [organization] Default: the one that is watched.
+ * @property {string} [endpointId]
+ * @property {string} [modelName]
+ * @property {Record<string, unknown>} [metadata]
+ * @property {Record<string, string>} [labels]
+ */
+/** @typedef {{ note?: string, until?: string | Date }} Acknowledgement After `until` it fires again by itself. */
+/** @typedef {{ note?: string }} Resolution */
 /** @typedef {Error & { status?: number, detail?: string }} MonitoringError No `status` when nobody answered. */
 /**
  * One state of everything, never changed: a change makes another one. `data` is the same object while the figures are.
  * @typedef {object} Snapshot
  * @property {Dashboard | null} data
- * @property {readonly never[]} alerts Always empty until the server has alerts to give: no field of theirs can be
- *   relied on yet, so the type has none.
+ * @property {readonly Alert[] | null} alerts The open ones, worst first, at most 200; the same list while nothing of
+ *   them changes. Null until they are read, and for callers who may not read them.
  * @property {boolean} loading Until the first answer or error.
  * @property {MonitoringError | null} error What the last look failed with; `data` is kept beside it.
  * @property {Date | null} asOf The moment `data` was last known to be right.
@@ -95,10 +145,13 @@ export { withToken };
 
 const LEAST_INTERVAL = 1_000;
 const MOST_INTERVAL = 86_400_000;
+const MOST_ALERTS = 200;
+const PATIENCE = 5_000; // with alerts
+const TIMEOUT = 10_000; // of a verb
 
 /** @type {Snapshot} */
 export const NOTHING_YET = Object.freeze({
-  data: null, alerts: Object.freeze([]), loading: true, error: null, asOf: null, connected: false,
+  data: null, alerts: null, loading: true, error: null, asOf: null, connected: false,
 });
 
 /**
@@ -111,12 +164,16 @@ export function useMonitoring(options) {
   const { organization, refreshInterval = 30_000, enableRealTime = true, baseUrl = "", token } = options;
   const { window, compare, source } = options;
   const ask = token === undefined ? plain : withToken(token);
+  const at = (/** @type {string} */ path) => `${baseUrl}/api/monitoring/${path}`;
   const url = (/** @type {string} */ path, /** @type {Record<string, string | undefined>} */ query) =>
-    `${baseUrl}/api/monitoring/${path}?${new URLSearchParams(given(query))}`;
+    `${at(path)}?${new URLSearchParams(given(query))}`;
   const dashboard = url("dashboard", { organization, window, compare, source });
+  const openAlerts = url("alerts", { organization, status: "open", ordering: "severity", limit: `${MOST_ALERTS}` });
   /** @type {Set<(snapshot: Snapshot) => void>} */ const listeners = new Set();
   let snapshot = NOTHING_YET;
   let tag = "";
+  let alertsText = ""; // as the server sent them last
+  let mayReadAlerts = true; // until the server refuses
 
   /** @param {Partial<Snapshot>} change */
   function publish(change) {
@@ -129,6 +186,19 @@ export function useMonitoring(options) {
 
   /** @param {AbortSignal} signal */
   async function load(signal) {
+    const parts = await Promise.allSettled([loadDashboard(signal), loadAlerts(signal)]);
+    if (signal.aborted) return;
+    const found = parts.flatMap((part) => (part.status === "fulfilled" ? [part.value] : []));
+    const [failed] = parts.flatMap((part) => (part.status === "rejected" ? [part.reason] : []));
+    publish(Object.assign({}, ...found, failed ? {} : { error: null })); // one change, and what is there if one failed
+    if (failed) throw failed;
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   * @returns {Promise<Partial<Snapshot>>}
+   */
+  async function loadDashboard(signal) {
     /** @type {Record<string, string>} */ const headers = tag ? { "If-None-Match": tag } : {};
     const response = await ask(dashboard, { headers, signal });
     if (response.status !== 200 && response.status !== 304) throw new Refused(response, await detailOf(response));
@@ -136,7 +206,45 @@ export function useMonitoring(options) {
     if (response.status === 200) tag = response.headers.get("ETag") ?? "";
     const moment = response.headers.get("X-As-Of") ?? (response.status === 200 ? data?.asOf : null);
     const asOf = moment ? new Date(moment) : snapshot.asOf;
-    publish({ data, asOf: Number(asOf) === Number(snapshot.asOf) ? snapshot.asOf : asOf, loading: false, error: null });
+    return { data, asOf: Number(asOf) === Number(snapshot.asOf) ? snapshot.asOf : asOf, loading: false };
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   * @returns {Promise<Partial<Snapshot>>}
+   */
+  async function loadAlerts(signal) {
+    if (!mayReadAlerts) return {};
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]); // the figures are not to wait for long
+    const response = await ask(openAlerts, { signal: patience });
+    if (response.status === 403) {
+      mayReadAlerts = false; // who may only look at the dashboard is no fault, and need not ask again
+      await response.body?.cancel();
+      return { alerts: null };
+    }
+    if (!response.ok) throw new Refused(response, await detailOf(response));
+    const text = await response.text();
+    if (text === alertsText) return {};
+    const { alerts } = /** @type {{ alerts: Alert[] }} */ (JSON.parse(text));
+    alertsText = text;
+    return { alerts: Object.freeze(alerts) };
+  }
+
+  /**
+   * Sends one verb, then looks anew.
+   * @param {"POST" | "PUT"} method
+   * @param {string} path
+   * @param {object} body
+   * @returns {Promise<Alert>}
+   */
+  async function change(method, path, body) {
+    const headers = { "Content-Type": "application/json", ...(token === undefined && csrf()) };
+    const signal = AbortSignal.timeout(TIMEOUT);
+    const response = await ask(at(path), { method, headers, body: JSON.stringify(body), signal });
+    if (!response.ok) throw new Refused(response, await detailOf(response));
+    const alert = /** @type {Alert} */ (await response.json());
+    live.refresh();
+    return alert;
   }
 
   const live = keepFresh({
@@ -157,6 +265,24 @@ export function useMonitoring(options) {
     get asOf() { return snapshot.asOf; },
     get connected() { return snapshot.connected; },
     getSnapshot: () => snapshot,
+    /**
+     * Raises an alert, or counts the open one of its kind once more. Rejects with what the server says (a
+     * MonitoringError), as the other verbs do: a token that is made for pages cannot write.
+     * @param {NewAlert} alert
+     */
+    createAlert: (alert) => change("POST", "alerts", { organization, ...alert }),
+    /**
+     * Says that somebody looks after it.
+     * @param {string} id
+     * @param {Acknowledgement} [more]
+     */
+    acknowledgeAlert: (id, more = {}) => change("PUT", `alerts/${encodeURIComponent(id)}/acknowledge`, more),
+    /**
+     * Says that it is over. Once more changes nothing.
+     * @param {string} id
+     * @param {Resolution} [more]
+     */
+    resolveAlert: (id, more = {}) => change("PUT", `alerts/${encodeURIComponent(id)}/resolve`, more),
     /** Looks now, unless the page is hidden or all is over. */
     refresh: live.refresh,
     /**
@@ -232,10 +358,23 @@ function plain(url, init) {
 }
 
 /**
- * What a problem+json says in words.
+ * What a session needs to write: the token of a form, which every page of the cockpit has.
+ * @returns {Record<string, string>}
+ */
+function csrf() {
+  if (typeof document === "undefined") return {};
+  const field = /** @type {HTMLInputElement | null} */ (document.querySelector("input[name=csrfmiddlewaretoken]"));
+  return field ? { "X-CSRFToken": field.value } : {};
+}
+
+/**
+ * What a problem+json says in words, with each field of the body that is at fault.
  * @param {Response} response
  */
 async function detailOf(response) {
   const problem = await response.json().catch(() => null);
-  return String(problem?.detail ?? problem?.title ?? "");
+  const faults = (Array.isArray(problem?.errors) ? problem.errors : [])
+    .filter((/** @type {any} */ { pointer }) => String(pointer).startsWith("/"))
+    .map((/** @type {any} */ { pointer, message }) => `${pointer.slice(1)} ${message}`);
+  return [String(problem?.detail ?? problem?.title ?? ""), faults.join("; ")].filter(Boolean).join(" ");
 }

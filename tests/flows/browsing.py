@@ -17,6 +17,7 @@ _sessions: dict[int, Any] = {}
 def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+
 expect.set_options(timeout=15_000)  # a machine that is busy with other work still gets there
 
 

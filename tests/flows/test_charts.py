@@ -1,6 +1,7 @@
 """The charts in a real browser: values under the pointer, stretches of time by dragging, and no flicker in between."""
 
 import re
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -47,10 +48,11 @@ def test_the_pointer_shows_the_words_of_the_tables_row(browser: Browser, cockpit
     tip = page.locator("[data-chart=latency] .tip")
     expect(tip).to_be_visible()
     said = tip.inner_text().split("\n")
-    row = page.locator("[data-chart=latency] tbody tr").last.locator("th, td").all_text_contents()
-    names = page.locator("[data-chart=latency] thead th").all_text_contents()
+    row = page.locator("[data-chart=latency] tbody tr").last.locator("th, td:not(.met)").all_text_contents()
+    names = page.locator("[data-chart=latency] thead th").all_text_contents()[: len(row)]
+    words = [word for pair in zip(names[1:], row[1:], strict=True) for word in pair]
     assert said[0] == row[0]
-    assert said[1:] == [word for pair in zip(names[1:], row[1:], strict=True) for word in pair]
+    assert said[1 : len(words) + 1] == words
     others = page.locator("figure:not([data-chart=latency]) .tip")
     assert all(each.is_hidden() for each in others.all()), "other charts show the crosshair, not a second box"
 
@@ -139,3 +141,75 @@ def test_a_stretch_of_time_can_be_typed(browser: Browser, cockpit: House) -> Non
     assert set(query) == {"from", "to", "compare"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d", query["from"][0])
     expect(page.locator("main")).to_contain_text("found by typing")
+
+
+def send(cockpit: House, path: str, body: object, organization: str = "swaggystacks") -> Any:
+    status, answer = cockpit.post(body, organization, path)
+    assert status < 300, answer
+    return answer
+
+
+def shared_words(page: Page, chart: str) -> tuple[list[str], str]:
+    """What the box under the pointer says of alerts, and what the last row of the table does."""
+    lines = page.locator(f"[data-chart={chart}] .tip .tip-mark").all_inner_texts()
+    return lines, page.locator(f"[data-chart={chart}] tbody tr").last.locator(".met").inner_text()
+
+
+def test_alerts_stand_along_every_chart_as_they_come_and_go(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "swaggystacks", "marked")
+    visit = Visit(browser, cockpit)
+    page = visit.open("swaggystacks")
+    expect(page.locator("main")).to_have_attribute("data-state", "live")
+    charts = page.locator("figure[data-chart]").count()
+    page.locator("[data-chart=request-rate] summary").click()
+    page.evaluate("document.querySelectorAll('canvas').forEach((canvas, at) => { canvas.mine = at; })")
+    alert = send(
+        cockpit, "alerts", {"alertType": "marked", "severity": "critical", "message": "Marked <b>everywhere</b>"}
+    )
+    expect(page.locator(".chart-marks .episode--critical")).to_have_count(charts)  # nobody reloads
+    send(cockpit, "deployments", {"service": "gateway", "version": "2.4.1"})
+    expect(page.locator(".chart-marks .episode--change")).to_have_count(charts)
+    assert page.evaluate("[...document.querySelectorAll('canvas')].map((each) => each.mine)") == list(range(charts))
+
+    point_at_last_step(page, "request-rate")
+    tip = page.locator("[data-chart=request-rate] .tip")
+    expect(tip).to_contain_text("critical: Marked <b>everywhere</b>, since ")
+    expect(tip).to_contain_text("deployment: ")
+    lines, cell = shared_words(page, "request-rate")
+    assert "; ".join(lines) == cell
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+    mark = box(page.locator("[data-chart=request-rate] .episode--critical"))
+    page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
+    expect(tip).to_contain_text("critical: Marked")
+    page.mouse.move(0, 0)
+    plane(page, "request-rate").focus()
+    page.keyboard.press("End")
+    expect(tip).to_contain_text("critical: Marked")
+
+    send(cockpit, "alerts/bulk", {"action": "resolve", "ids": [alert["id"]]})
+    expect(tip).to_contain_text("(resolved by ")  # while it is read
+    lines, cell = shared_words(page, "request-rate")
+    assert "; ".join(lines) == cell
+    assert page.locator(".chart-marks title").count() == 0, "the box is the only one"
+    assert visit.complaints == []
+
+
+def test_marks_are_there_without_a_script_in_words_for_who_looks(browser: Browser, cockpit: House) -> None:
+    record(cockpit, "scientia_capital", "marked")
+    body = {"alertType": "high_error_rate", "severity": "warning", "message": "p=0.07", "labels": {"pod": "vllm-2"}}
+    alert = send(cockpit, "alerts", body, "scientia_capital")
+    for width in (1280, 360):
+        visit = Visit(
+            browser, cockpit, java_script_enabled=False, viewport={"width": width, "height": 800}, color_scheme="dark"
+        )
+        page = visit.open("scientia_capital")
+        figure = page.locator("figure[data-chart]").first
+        expect(figure.locator(".episode--warning title")).to_contain_text("More requests fail than should, since ")
+        plot, lane = box(figure.locator(".chart-plane")), box(figure.locator(".episode--warning line"))
+        words = box(figure.locator(".chart-x text").first)
+        assert plot["y"] + plot["height"] <= lane["y"] + 1 < words["y"] + 3, "below the plot, above the times"
+        assert "high_error_rate" not in page.content()
+        assert "vllm-2" not in page.content()
+        page.context.close()
+    send(cockpit, "alerts/bulk", {"action": "resolve", "ids": [alert["id"]]}, "scientia_capital")

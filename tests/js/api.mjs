@@ -17,11 +17,21 @@ export function dashboard(inferences = 1) {
   };
 }
 
-/** The API of one test: `on.dashboard` and `on.stream` may be replaced; what was asked and is open can be looked at. */
+export function alert(id = "a1", more = {}) {
+  return {
+    id, organization: "swaggystacks", alertType: "high_error_rate", severity: "warning", status: "firing", message: "Too many errors",
+    endpointId: null, modelName: "qwen2.5:7b", metadata: { errorRate: 0.07, threshold: 0.05 }, labels: {}, fingerprint: "f", episode: 1,
+    count: 1, firstSeenAt: "2026-11-01T09:00:00Z", lastSeenAt: "2026-11-01T09:00:00Z", acknowledgedAt: null, acknowledgedBy: null,
+    resolvedAt: null, resolvedBy: null, suppressedBy: [], ...more,
+  };
+}
+
+/** The API of one test: `on.dashboard`, `on.stream` and `on.alerts` may be replaced; what was asked and is open can be looked at. */
 export class Api {
-  asked = { dashboard: [], stream: [], other: [] };
+  asked = { dashboard: [], stream: [], alerts: [], other: [] };
   streams = new Set();
   inferences = 1;
+  alerts = [];
   asOf = "2026-11-01T10:00:00Z";
   on = {
     dashboard: (request, response) => {
@@ -36,15 +46,21 @@ export class Api {
       this.streams.add(response);
       response.on("close", () => this.streams.delete(response));
     },
+    alerts: (_, response) => {
+      response.writeHead(200, { "Content-Type": "application/json" });
+      response.end(JSON.stringify({ alerts: this.alerts, nextCursor: null }));
+    },
     other: (_, response) => refuse(response, 404),
   };
 
   static async start(test) {
     const api = new Api();
     api.server = createServer((request, response) => {
-      const name = /^\/api\/monitoring\/(dashboard|stream)\?/.exec(request.url)?.[1] ?? "other";
-      api.asked[name].push({ url: request.url, headers: request.headers });
-      api.on[name](request, response);
+      const name = /^\/api\/monitoring\/(dashboard|stream|alerts)(?=[?/]|$)/.exec(request.url)?.[1] ?? "other";
+      const asked = { url: request.url, method: request.method, headers: request.headers, body: "" };
+      api.asked[name].push(asked);
+      request.on("data", (chunk) => (asked.body += chunk));
+      request.on("end", () => api.on[name](request, response, asked)); // with all of its body
     });
     await new Promise((resolve) => api.server.listen(0, "127.0.0.1", resolve));
     api.url = `http://127.0.0.1:${api.server.address().port}`;

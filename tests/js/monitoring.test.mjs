@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { useMonitoring, withToken } from "../../static/js/monitoring.js";
-import { Api, openPage, quiet, refuse, stopTheClock, until } from "./api.mjs";
+import { alert, Api, openPage, quiet, refuse, stopTheClock, until } from "./api.mjs";
 
 const module = fileURLToPath(new URL("../../static/js/monitoring.js", import.meta.url));
 
@@ -20,7 +20,7 @@ function watch(test, api, options = {}) {
 /** Answers only those who carry one of these tokens. */
 function guard(api, ...tokens) {
   const free = { ...api.on };
-  for (const name of ["dashboard", "stream"]) {
+  for (const name of ["dashboard", "stream", "alerts"]) {
     api.on[name] = (request, response) =>
       tokens.includes(request.headers.authorization?.slice(7)) ? free[name](request, response) : refuse(response, 401);
   }
@@ -29,7 +29,7 @@ function guard(api, ...tokens) {
 test("it gives the dashboard's JSON, then tells each change", async (t) => {
   const api = await Api.start(t);
   const { monitoring, seen } = watch(t, api, { window: "1h", compare: "week", source: "live" });
-  assert.deepEqual({ ...monitoring.getSnapshot() }, { data: null, alerts: [], loading: true, error: null, asOf: null, connected: false });
+  assert.deepEqual({ ...monitoring.getSnapshot() }, { data: null, alerts: null, loading: true, error: null, asOf: null, connected: false });
   await until(() => monitoring.data && monitoring.connected);
   assert.equal(monitoring.data.totals.inferences, 1);
   assert.equal(monitoring.asOf.toISOString(), "2026-11-01T10:00:00.000Z");
@@ -66,7 +66,7 @@ test("a token goes in a header, never in a URL, and no cookie with it", async (t
   guard(api, "secret");
   const { monitoring } = watch(t, api, { token: "secret" });
   await until(() => monitoring.data && monitoring.connected);
-  for (const { url } of [...api.asked.dashboard, ...api.asked.stream]) assert.ok(!url.includes("secret"));
+  for (const { url } of Object.values(api.asked).flat()) assert.ok(!url.includes("secret"));
 });
 
 test("a fixed token that is refused ends it, in the server's words", async (t) => {
@@ -222,6 +222,113 @@ test("who no longer listens is not called, and a listener's fault is its own", a
   await until(() => monitoring.data);
   assert.deepEqual([calls[0], calls[1], seen.length, monitoring.error], [0, 1, 1, null]);
   assert.deepEqual(faults, ["mine"]);
+});
+
+test("open alerts come with the figures, and anew with each hint", async (t) => {
+  const api = await Api.start(t);
+  api.alerts = [alert("a1")];
+  const { monitoring, seen } = watch(t, api);
+  await until(() => monitoring.data && monitoring.connected);
+  assert.equal(api.asked.alerts[0].url, "/api/monitoring/alerts?organization=swaggystacks&status=open&ordering=severity&limit=200");
+  assert.deepEqual(monitoring.alerts, [alert("a1")]);
+  assert.ok(seen.every(({ data, alerts }) => (data === null) === (alerts === null)), "both in one change");
+  const before = monitoring.alerts;
+  api.stale();
+  await until(() => api.asked.alerts.length >= 2);
+  await quiet();
+  assert.equal(monitoring.alerts, before, "the same list while nothing of them changes");
+  api.alerts = [];
+  api.stale(2);
+  await until(() => monitoring.alerts.length === 0);
+});
+
+test("who may not read alerts has none, asks once, and is told no error", async (t) => {
+  const api = await Api.start(t);
+  api.on.alerts = (_, response) => refuse(response, 403, {}, "This needs the permission alerts:read.");
+  const { monitoring } = watch(t, api, { enableRealTime: false });
+  await until(() => monitoring.data);
+  monitoring.refresh();
+  await until(() => api.asked.dashboard.length === 2);
+  await quiet();
+  assert.deepEqual([monitoring.alerts, monitoring.error, api.asked.alerts.length], [null, null, 1]);
+});
+
+test("figures are shown beside alerts that cannot be had for now", async (t) => {
+  const tick = stopTheClock(t);
+  const api = await Api.start(t);
+  const well = api.on.alerts;
+  api.on.alerts = (_, response) => refuse(response, 503, {}, "The database is away.");
+  const { monitoring } = watch(t, api, { enableRealTime: false });
+  await until(() => monitoring.error?.status === 503 && monitoring.data);
+  assert.deepEqual([monitoring.alerts, monitoring.loading], [null, false]);
+  api.on.alerts = well;
+  await quiet();
+  tick(2_000);
+  await until(() => monitoring.alerts && !monitoring.error);
+});
+
+test("a verb is sent as documented, gives the alert, and everything is looked at anew", async (t) => {
+  const api = await Api.start(t);
+  const { monitoring } = watch(t, api, { token: "key", enableRealTime: false });
+  await until(() => monitoring.data);
+  const read = api.on.alerts;
+  api.on.alerts = (request, response, asked) => {
+    if (request.method === "GET") return read(request, response);
+    api.alerts = [alert("n1", { status: request.url.endsWith("acknowledge") ? "acknowledged" : "firing" })];
+    if (request.url.endsWith("resolve")) api.alerts = [];
+    response.writeHead(request.method === "POST" ? 201 : 200, { "Content-Type": "application/json" });
+    response.end(JSON.stringify(alert("n1", { sent: JSON.parse(asked.body) })));
+  };
+  const body = { alertType: "high_error_rate", severity: "warning", message: "API error rate exceeded 5% threshold" };
+  const made = await monitoring.createAlert(body);
+  assert.deepEqual([made.id, made.sent], ["n1", { organization: "swaggystacks", ...body }]);
+  await until(() => monitoring.alerts?.[0]?.id === "n1");
+  const until30 = new Date("2026-11-02T10:00:00Z");
+  const { sent } = await monitoring.acknowledgeAlert("n1", { note: "Looking.", until: until30 });
+  assert.deepEqual(sent, { note: "Looking.", until: "2026-11-02T10:00:00.000Z" });
+  await until(() => monitoring.alerts?.[0]?.status === "acknowledged");
+  assert.deepEqual((await monitoring.resolveAlert("n1")).sent, {});
+  await until(() => monitoring.alerts?.length === 0);
+  const told = api.asked.alerts.filter(({ method }) => method !== "GET");
+  assert.deepEqual(
+    told.map(({ method, url }) => `${method} ${url}`),
+    ["POST /api/monitoring/alerts", "PUT /api/monitoring/alerts/n1/acknowledge", "PUT /api/monitoring/alerts/n1/resolve"],
+  );
+  assert.ok(told.every(({ headers }) => headers.authorization === "Bearer key" && headers["content-type"] === "application/json"));
+  assert.ok(told.every(({ headers }) => !headers["x-csrftoken"]), "a key needs no page's token");
+});
+
+test("a verb that is refused rejects in the server's words, and ends nothing", async (t) => {
+  const api = await Api.start(t);
+  const { monitoring } = watch(t, api, { enableRealTime: false });
+  await until(() => monitoring.data);
+  api.on.alerts = (_, response) => {
+    response.writeHead(400, { "Content-Type": "application/problem+json" });
+    const errors = [{ pointer: "/severity", code: "invalid", message: "must be one of critical, warning, info" }];
+    response.end(JSON.stringify({ title: "Bad request", status: 400, detail: "The body is not valid.", errors }));
+  };
+  await assert.rejects(monitoring.createAlert({ alertType: "a", severity: "bad", message: "b" }), (problem) => {
+    assert.deepEqual(
+      [problem.status, problem.message],
+      [400, "The body is not valid. severity must be one of critical, warning, info"],
+    );
+    return true;
+  });
+  api.on.alerts = (_, response) => refuse(response, 403, {}, "A token only reads.");
+  await assert.rejects(monitoring.resolveAlert("a/../b"), { status: 403, message: "A token only reads." });
+  assert.equal(api.asked.alerts.at(-1).url, "/api/monitoring/alerts/a%2F..%2Fb/resolve");
+  assert.equal(monitoring.error, null);
+});
+
+test("with a session the page's own token goes with a verb, and with nothing else", async (t) => {
+  openPage(t);
+  document.querySelector = (selector) => (selector === "input[name=csrfmiddlewaretoken]" ? { value: "of the form" } : null);
+  const api = await Api.start(t);
+  const { monitoring } = watch(t, api, { enableRealTime: false });
+  await until(() => monitoring.data);
+  await monitoring.resolveAlert("a1");
+  const tokens = api.asked.alerts.map(({ method, headers }) => [method, headers["x-csrftoken"]]);
+  assert.deepEqual(tokens.slice(0, 2), [["GET", undefined], ["PUT", "of the form"]]);
 });
 
 test("a hidden page asks nothing; it goes on when it is seen", async (t) => {

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Window } from "happy-dom";
-import { Api, dashboard, quiet, refuse, until } from "./api.mjs";
+import { alert, Api, dashboard, quiet, refuse, until } from "./api.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HOST = "https://cockpit.example.org";
@@ -31,14 +31,21 @@ export function Check() {
   useMonitoring({});
   // @ts-expect-error an interval is a number
   useMonitoring({ organization: "a", refreshInterval: "1" });
-  const { data, alerts } = useMonitoring({ organization: "a", token: () => "text" });
+  const { data, alerts, createAlert, acknowledgeAlert, resolveAlert } = useMonitoring({ organization: "a", token: () => "text" });
   // @ts-expect-error there may be no data yet
   data.totals;
   // @ts-expect-error money is text, or not known
   const cost: number = data?.totals.cost;
   const unit: "currency" | "ms" | "ratio" | undefined = data?.movers[0]?.unit;
-  // @ts-expect-error nothing is known of an alert yet
-  alerts.map((alert) => alert.title);
+  // @ts-expect-error there may be no alerts to read
+  alerts.map((alert) => alert.message);
+  const worst: "critical" | "warning" | "info" | undefined = alerts?.[0]?.severity;
+  // @ts-expect-error an alert has no title
+  alerts?.map((alert) => alert.title);
+  // @ts-expect-error a severity is one of three
+  createAlert({ alertType: "a", severity: "bad", message: "b" });
+  const made: Promise<{ id: string; episode: number }> = createAlert({ alertType: "a", severity: worst ?? "info", message: "b" });
+  made.then(({ id }) => acknowledgeAlert(id, { note: "c", until: new Date() }).then(() => resolveAlert(id)));
   // @ts-expect-error the organization is required
   return <MonitoringDashboard className={String(cost ?? unit)} />;
 }
@@ -169,6 +176,29 @@ test("what is rendered again and again starts nothing anew", async (t) => {
   seen.at(-1).refresh();
   await until(() => api.asked.dashboard.length > asked);
   root.unmount();
+});
+
+test("the verbs act on what is watched, and are the same at each rendering", async (t) => {
+  const api = await serve(t);
+  const seen = [];
+  const { at, root } = mount(probe({ organization: "swaggystacks", token: "key", enableRealTime: false }, seen));
+  await until(() => at.textContent === "1");
+  const { createAlert, acknowledgeAlert, resolveAlert } = seen.at(-1);
+  const read = api.on.alerts;
+  api.on.alerts = (request, response, asked) => {
+    if (request.method === "GET") return read(request, response);
+    api.alerts = [alert("n1")];
+    response.end(JSON.stringify(alert("n1", { sent: asked.body })));
+  };
+  const made = await createAlert({ alertType: "a", severity: "info", message: "b" });
+  assert.equal(JSON.parse(made.sent).organization, "swaggystacks");
+  await until(() => seen.at(-1).alerts?.[0]?.id === "n1");
+  await acknowledgeAlert("n1", { note: "c" });
+  await resolveAlert("n1");
+  assert.deepEqual(api.asked.alerts.filter(({ method }) => method === "PUT").map(({ url }) => url.split("/").at(-1)), ["acknowledge", "resolve"]);
+  for (const name of ["createAlert", "acknowledgeAlert", "resolveAlert"]) assert.equal(new Set(seen.map((one) => one[name])).size, 1);
+  root.unmount();
+  await assert.rejects(resolveAlert("n1"), { message: "Nothing is watched yet." });
 });
 
 test("figures of one organization are never shown under the name of another", async (t) => {

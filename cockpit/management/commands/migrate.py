@@ -2,14 +2,19 @@
 
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as DjangoMigrate
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from alerts import changes
+from cockpit.ourselves import ourselves
 from monitoring.store import current_store
 from organizations.database_roles import INGEST, grants_sql
+
+log = structlog.get_logger(__name__)
 
 
 def grant(using: str) -> None:
@@ -22,6 +27,16 @@ def grant(using: str) -> None:
             "AND relkind IN ('r', 'p') AND NOT relispartition"
         )
         cursor.execute(grants_sql([name for (name,) in cursor.fetchall()], ingest=ingest))
+
+
+def tell_of_changes() -> None:
+    """An alert for what is not as it was at the last migrate: our version, our settings. The first one only looks."""
+    now = timezone.now()
+    try:
+        changes.tell_of_ourselves(ourselves(settings.ENV), now)
+        changes.tell_of_audited(now)
+    except DatabaseError as error:  # the tables are up to date all the same
+        log.warning("changes not told", reason=type(error).__name__)
 
 
 class Command(DjangoMigrate):
@@ -41,3 +56,4 @@ class Command(DjangoMigrate):
             return
         grant(options["database"])
         current_store().prepare(now=timezone.now())
+        tell_of_changes()

@@ -1,0 +1,33 @@
+"""What is counted of alerts for scrapes: how many began and ended, and how long people took."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from alerts.ledger import Entry
+from alerts.states import State
+from monitoring.counting import table
+
+BOUNDS = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 86_400.0)  # seconds
+FIRED, RESOLVED = "cockpit_alerts_fired_total", "cockpit_alerts_resolved_total"
+ACKNOWLEDGED_AFTER, RESOLVED_AFTER = "cockpit_alert_acknowledge_seconds", "cockpit_alert_resolve_seconds"
+
+
+def count(states: Mapping[UUID, State], entries: Sequence[Entry]) -> None:
+    """Add what happened to live alerts to the process' table; call it after the commit."""
+    for entry in entries:
+        state = states[entry.alert_id]
+        if state.source != "live":
+            continue
+        labels = (("severity", str(state.severity)),)
+        if entry.kind == "fired":
+            table.add(state.organization_id, FIRED, labels)
+        elif entry.kind == "acknowledged" and state.first_acknowledged_at == entry.at:
+            _observe(state, ACKNOWLEDGED_AFTER, entry.at - state.first_seen_at)
+        elif entry.kind == "resolved":
+            table.add(state.organization_id, RESOLVED, labels)
+            _observe(state, RESOLVED_AFTER, entry.at - state.first_seen_at)
+
+
+def _observe(state: State, family: str, took: timedelta) -> None:
+    table.observe(state.organization_id, family, (("severity", str(state.severity)),), took.total_seconds(), BOUNDS)
