@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -96,7 +96,8 @@ def _arguments(body: Body, now: datetime) -> dict[str, Any]:
         if body.until is not None and not now < body.until <= now + LONGEST_AHEAD:
             words = f"must be in the future, and at most {LONGEST_AHEAD.days} days ahead"
             raise _refused(Fault("/until", "out-of-range", words))
-        found["until"] = body.until
+        # In UTC, since Postgres does not know every zone that RFC 3339 has.
+        found["until"] = body.until and body.until.astimezone(UTC)
     return found
 
 

@@ -27,6 +27,7 @@ from alerts.lists import (
     SeverityFilter,
     SourceFilter,
     StatusFilter,
+    minute_of,
     until,
 )
 from alerts.models import Alert
@@ -75,10 +76,12 @@ class AlertAdmin(ScopedAdmin):
 
     @admin.display(description="age", ordering="first_seen_at")
     def age(self, alert: Alert) -> SafeString:
-        """How long it has been open, or how long it took."""
-        words = desk.age(alert, timezone.now())
-        title = f"since {exact(alert.first_seen_at)}"
-        return format_html('<span title="{}">{}</span>', title, f"took {words}" if alert.resolved_at else words)
+        """How long it has been open, or how long it took and when it began."""
+        words, title = desk.age(alert, timezone.now()), f"since {exact(alert.first_seen_at)}"
+        if alert.resolved_at is None:
+            return format_html('<span title="{}">{}</span>', title, words)
+        began = minute_of(alert.first_seen_at)
+        return format_html('<span title="{}">took {} <small>{}</small></span>', title, words, began)
 
     @admin.display(description="seen", ordering="count")
     def count_shown(self, alert: Alert) -> str:

@@ -83,11 +83,11 @@ _HELD = (
     f"SELECT {COLUMNS} FROM alerts_alert WHERE id = ANY(%s::uuid[]) "
     "ORDER BY organization_id, fingerprint, episode FOR UPDATE"
 )
-# An open alert of the same fingerprint, or a newer one among those that are to be opened again.
+# Of what is over: where an alert of the same fingerprint is open, or a newer one is to be opened again as well.
 _CLASHING = """
 SELECT mine.id FROM alerts_alert AS mine JOIN alerts_alert AS other
 ON other.organization_id = mine.organization_id AND other.fingerprint = mine.fingerprint AND other.id <> mine.id
-WHERE mine.id = ANY(%s::uuid[])
+WHERE mine.id = ANY(%s::uuid[]) AND mine.status = 'resolved'
 AND (other.status <> 'resolved' OR other.id = ANY(%s::uuid[]) AND other.episode > mine.episode)
 """
 

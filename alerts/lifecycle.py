@@ -23,7 +23,7 @@ from monitoring.store.base import OutOfScope
 from organizations import audit
 from organizations.scope import Scope
 
-_CLASH = "A newer episode of this alert is open; it cannot be reopened."
+_CLASH = "Another episode of this alert is open; it cannot be reopened."
 
 
 class Outcome(Struct, frozen=True):
@@ -130,7 +130,7 @@ def resolve(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note:
 
 
 def reopen(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: str = "") -> list[Outcome]:
-    """They were not over: the same episodes fire again, unless a newer one of the same fingerprint is open."""
+    """They were not over: the same episodes fire again, unless another one of the same fingerprint is open."""
     with scope.enter():
         clashing = ledger.hold_to_reopen(ids)
 

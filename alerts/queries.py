@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, get_args
 from uuid import UUID
 
@@ -26,6 +26,7 @@ STATUSES = (*get_args(Status), "open")
 USUAL, MOST = 50, 200
 _LIMIT = re.compile(r"[1-9][0-9]{0,2}")
 _Moment = Annotated[datetime, Meta(tz=True)]
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Asked(Struct, frozen=True):
@@ -104,10 +105,16 @@ def _ordering(text: str) -> Ordering:
 
 
 def _moment(named: Mapping[str, str], name: str) -> datetime | None:
+    if name not in named:
+        return None
     try:
-        return msgspec.convert(named[name], _Moment) if name in named else None
+        moment: datetime = msgspec.convert(named[name], _Moment)
     except msgspec.ValidationError:
         raise BadParameters.of(name, "must be a time with a zone, such as 2026-01-31T09:00:00Z") from None
+    try:
+        return moment.astimezone(UTC)  # Postgres does not know every zone that RFC 3339 has
+    except OverflowError:  # beyond an edge of the calendar
+        return _FIRST if moment.year == 1 else _LAST
 
 
 def _of(wanted: Filter, ordering: Ordering) -> bytes:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from msgspec import structs
@@ -11,6 +12,7 @@ from msgspec import structs
 from alerts import lifecycle, reading, serializers
 from alerts.answers import Answer
 from alerts.lifecycle import Fired
+from alerts.reading import Filter
 from alerts.serializers import MAX_ITEMS, Deployment, Faults, NewAlert
 from alerts.states import Report
 from alerts.wire import Alert, AlertResult, AlertResults, alert_of
@@ -82,11 +84,33 @@ def _status(content: AlertResults) -> int:
 
 
 def answer_deployment(body: Deployment, *, scope: Scope, organization: str, now: datetime, via: str) -> Answer:
-    """The info alert that says so, which is over by itself after DEPLOYMENT_LASTS."""
+    """The info alert that says so: over by itself after DEPLOYMENT_LASTS, or when another version takes its place.
+
+    So a version that comes back is news again, and stands on the charts once more.
+    """
     if faults := _faults(body, organization):
         raise BadItems("The deployment is not valid.", [msgspec.to_builtins(fault) for fault in faults])
     report = structs.replace(_report_of(body), ends_at=now + DEPLOYMENT_LASTS)
+    own = Scope.of(organization)
+    if before := _replaced_by(report, own):
+        lifecycle.resolve(scope=own, ids=before, now=now, via=via, note=f"Replaced by {body.version}.")
     return _one(report, scope=scope, organization=organization, now=now, via=via)
+
+
+def _replaced_by(report: Report, own: Scope) -> list[UUID]:
+    """The open deployments of other versions of the same service at the same place."""
+    wanted = Filter(organizations=own.organizations or (), statuses=reading.OPEN, types=(DEPLOYMENT,))
+    place = (report.endpoint_id, report.model_name, _without_version(report.labels))
+    return [
+        state.id
+        for state in reading.page(own, wanted, limit=MAX_ITEMS)
+        if (state.endpoint_id, state.model_name, _without_version(state.labels)) == place
+        and state.labels != report.labels
+    ]
+
+
+def _without_version(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != "version"}
 
 
 def _report_of(body: Deployment) -> Report:

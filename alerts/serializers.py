@@ -159,7 +159,7 @@ def read(plain: Any, kind: type[Body]) -> Body | Faults:
         faults += _metadata(plain["metadata"])
     try:
         value = msgspec.convert(plain, kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter: a lone surrogate, also in a field's name
         faults = [*_every(plain, kind), *faults]
         value = None
     if faults or value is None:
@@ -229,8 +229,16 @@ def _odd_text(words: str, *, lines: bool) -> str | None:
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[Fault]:
     if problem := next(_odd(metadata, 1), None):
         yield Fault("/metadata", "invalid", problem)
-    elif len(msgspec.json.encode(metadata)) > MAX_METADATA:
+    elif len(msgspec.json.encode(metadata)) + _zeros(metadata) > MAX_METADATA:
         yield Fault("/metadata", "too-large", f"must be at most {MAX_METADATA // 1024} KiB of JSON")
+
+
+def _zeros(value: Any) -> int:
+    """About how many characters longer a JSON value is as it is stored, where 1e300 is written out."""
+    if isinstance(value, float):
+        return max(0, abs(math.frexp(value)[1]) * 3 // 10 - 17)
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_zeros, inner))
 
 
 def _odd(value: Any, depth: int) -> Iterator[str]:
@@ -243,13 +251,15 @@ def _odd(value: Any, depth: int) -> Iterator[str]:
             yield "its numbers must be finite"
         elif isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
             yield "its whole numbers must be within 64 bits"
-    elif isinstance(value, Mapping | list):
+    elif isinstance(value, Mapping | list | tuple):
         if depth > MAX_METADATA_DEPTH:
             yield f"must be nested at most {MAX_METADATA_DEPTH} levels deep"
             return
         inner = [*value, *value.values()] if isinstance(value, Mapping) else value
         for each in inner:
             yield from _odd(each, depth + 1)
+    elif value is not None and not isinstance(value, bool):  # from code in this process, for JSON has no other
+        yield "must hold values that JSON has"
 
 
 def _every(plain: Mapping[str, Any], kind: type[_Body]) -> Faults:
@@ -265,11 +275,13 @@ def _every(plain: Mapping[str, Any], kind: type[_Body]) -> Faults:
             msgspec.convert(plain[name], field.type)
         except msgspec.ValidationError as error:
             faults.append(_fault(name, str(error)))
+        except UnicodeEncodeError:
+            faults.append(Fault(f"/{name}", "invalid", "must not hold lone surrogates"))
     return faults
 
 
 def _fault(name: str, message: str) -> Fault:
     place = _PLACE.search(message)
     inner = "/".join(re.findall(r"[^.\[\]]+", place["path"])) if place else ""
-    words = _PLACE.sub("", message)
+    words = _PLACE.sub("", message)[:LONGEST_NAME]  # some repeat what was sent
     return Fault(f"/{name}" + (f"/{inner}" if inner else ""), "invalid", words[:1].lower() + words[1:])

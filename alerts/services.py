@@ -11,6 +11,8 @@ from msgspec import structs
 from alerts import lifecycle, serializers
 from alerts.lifecycle import Fired
 from alerts.serializers import NewAlert
+from monitoring import counting
+from monitoring.errors import BadItems
 from organizations.scope import Scope
 
 
@@ -30,7 +32,7 @@ def create_alert(
 
     Args:
         severity: critical, warning or info.
-        organization: its slug; DEFAULT_ORGANIZATION without one.
+        organization: the slug of one there is; DEFAULT_ORGANIZATION without one.
         ends_after: when it resolves by itself: for news, which nobody has to mend.
 
     Raises:
@@ -38,8 +40,12 @@ def create_alert(
     """
     chosen, now = organization or str(settings.DEFAULT_ORGANIZATION), timezone.now()
     body = {"alertType": alert_type, "severity": severity, "message": message, "endpointId": endpoint_id,
-            "modelName": model_name, "metadata": dict(metadata or {}), "labels": dict(labels or {})}  # fmt: skip
+            "modelName": model_name, "metadata": dict(metadata or {}), "labels": dict(labels or {}),
+            "organization": chosen}  # fmt: skip
     report = serializers.report_of(serializers.demand(body, NewAlert))
+    if counting.missing({chosen}):  # its alerts would be nobody's: no scope shows them
+        fault = {"pointer": "/organization", "code": "not-found", "message": "is no organization's slug"}
+        raise BadItems("There is no such organization.", [fault])
     if ends_after is not None:
         report = structs.replace(report, ends_at=now + ends_after)
     [fired] = lifecycle.fire(scope=Scope.of(chosen), organization=chosen, reports=[report], now=now, via="system")

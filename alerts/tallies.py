@@ -30,4 +30,5 @@ def count(states: Mapping[UUID, State], entries: Sequence[Entry]) -> None:
 
 
 def _observe(state: State, family: str, took: timedelta) -> None:
-    table.observe(state.organization_id, family, (("severity", str(state.severity)),), took.total_seconds(), BOUNDS)
+    seconds = max(0.0, took.total_seconds())  # clocks of two machines differ, and a sum never goes back
+    table.observe(state.organization_id, family, (("severity", str(state.severity)),), seconds, BOUNDS)

@@ -161,7 +161,7 @@ class TestOneVerbOfMany:
             raised, reopened = all_at_once(
                 [partial(fire, [report(number)]), partial(lifecycle.reopen, now=datetime.now(UTC), **given)]
             )
-            # Whoever came second found the other's: counted once more, or refused for the newer episode.
+            # Whoever came second found the other's: counted once more, or refused for the other episode.
             assert reopened[0].changed != raised[0].created
         check()
 

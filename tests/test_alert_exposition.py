@@ -179,6 +179,15 @@ class TestCounted:
         assert value(found, "cockpit_alert_acknowledge_seconds_bucket", **critical, le="60.0") == 1
         assert value(found, "cockpit_alert_resolve_seconds_sum", **critical) == 3600
 
+    def test_a_clock_that_is_behind_takes_nothing_off_a_sum(self, make_key: Make, now: datetime) -> None:
+        identifier = fire(now=now).state.id
+        lifecycle.resolve(scope=Scope.of(OWN), ids=[identifier], now=now - timedelta(seconds=5), via="api")
+        table.flush(now)
+        found = read(make_key(OWN, "metrics:read"), include="alerts")
+        warning = {"organization": OWN, "severity": "warning"}
+        assert value(found, "cockpit_alert_resolve_seconds_count", **warning) == 1
+        assert value(found, "cockpit_alert_resolve_seconds_sum", **warning) == 0
+
     def test_both_forms_are_read_by_the_reference_parsers_and_tell_the_same(
         self, make_key: Make, now: datetime
     ) -> None:

@@ -174,10 +174,10 @@ def resolve(mine: Mine, by: str, now: datetime) -> bool:
 
 
 def reopen(mine: Mine, clashing: set[uuid.UUID]) -> bool | str:
-    if mine.id in clashing:
-        return "newer"
     if mine.status != "resolved":
         return False
+    if mine.id in clashing:
+        return "Another episode"
     mine.fire_again()
     mine.resolved, mine.reopened = None, mine.reopened + 1
     mine.say("reopened", "trigger")
@@ -546,7 +546,7 @@ class TestReopening:
             lifecycle.resolve(ids=ids, **given)
         outcomes = lifecycle.reopen(ids=ids[::-1] if turned else ids, **given)
         told = {outcome.state.episode: (outcome.changed, outcome.refused) for outcome in outcomes}
-        words = "A newer episode of this alert is open; it cannot be reopened."
+        words = "Another episode of this alert is open; it cannot be reopened."
         assert told == {1: (False, words), 2: (False, words), 3: (True, "")}
 
     def test_an_older_one_is_opened_while_no_newer_one_is_open(self, database: str, now: datetime) -> None:
@@ -559,6 +559,9 @@ class TestReopening:
         lifecycle.resolve(ids=[second.id], **given)
         (reopened,) = lifecycle.reopen(ids=[first.id], **given)
         assert (reopened.changed, reopened.state.episode) == (True, 1)
+        told = {one.state.episode: one for one in lifecycle.reopen(ids=[first.id, second.id], **given)}
+        assert (told[1].changed, told[1].refused, told[1].state.status) == (False, "", "firing")  # it is open already
+        assert told[2].refused == "Another episode of this alert is open; it cannot be reopened."
         assert fire().id == first.id  # what is open is counted on, whichever episode it is
         lifecycle.resolve(ids=[first.id], **given)
         assert fire().episode == 3

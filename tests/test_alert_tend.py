@@ -299,7 +299,7 @@ class TestForget:
     def test_old_answers_go(self, now: datetime) -> None:
         for days in (7, 9):
             key, at = f"key {days}", now - days * DAY
-            answers.once(Scope.of(OWN), OWN, key, b"x" * 32, at, lambda: answers.Answer(201, b"{}"))
+            answers.once(Scope.of(OWN), OWN, key, ("/there", {}), at, lambda: answers.Answer(201, b"{}"))
         tending.forget(now)
         with EVERYONE.enter(), connection.cursor() as cursor:
             cursor.execute("SELECT convert_from(key, 'utf-8') FROM alerts_answer")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
@@ -250,7 +250,7 @@ class TestList:
         for words in ("3 h 12 min", "2 ×", ">owner<", "shelved until 2099-03-01 09:30", "SwaggyStacks", ">qwen<"):
             assert words in text
         lifecycle.resolve(**given)
-        assert "took 3 h 12 min" in page(operator, f"{LIST}?status=resolved")
+        assert f"took 3 h 12 min <small>{began:%Y-%m-%d %H:%M}</small>" in page(operator, f"{LIST}?status=resolved")
 
     def test_it_asks_as_much_for_thirty_as_for_one(
         self, operator: Client, people: dict[str, User], now: datetime
@@ -474,7 +474,7 @@ class TestPage:
         lifecycle.resolve(scope=Scope.of(OWN), ids=[state.id], now=now, via="api")
         assert "The alert is resolved; it cannot be acknowledged." in self.do(operator, state, "acknowledge")
         fire(now=now + timedelta(seconds=1))
-        assert "A newer episode of this alert is open" in self.do(operator, state, "reopen")
+        assert "Another episode of this alert is open" in self.do(operator, state, "reopen")
 
     def test_the_timeline_says_who_from_where_what_and_whether_it_was_told(
         self, operator: Client, now: datetime
@@ -618,6 +618,33 @@ class TestAround:
         assert {row[1] for row in found.charts[1].rows} == {"no data", "50.0\N{NO-BREAK SPACE}%"}
         assert [mark.text[:5] for mark in found.marks] == ["began"]
 
+    @pytest.mark.parametrize(
+        ("kind", "title", "said"),
+        [("cost_per_call", "Cost of a request", "$0.003"), ("spendSpike", "Cost of a request", "$0.003"),
+         ("slow_first_token", "First token, mean", "300\N{NO-BREAK SPACE}ms")],
+    )  # fmt: skip
+    def test_what_its_type_names_comes_first(
+        self, make_key: Make, client: Client, now: datetime, kind: str, title: str, said: str
+    ) -> None:
+        send(client, make_key(OWN), {"modelName": "zq", "cost": "0.004", "timeToFirstTokenMs": 200},
+             {"modelName": "zq", "cost": "0.002", "timeToFirstTokenMs": 400}, {"modelName": "zq"})  # fmt: skip
+        found = self.look(fire(now=now, model_name="zq", alert_type=kind), now + timedelta(minutes=1))
+        assert [chart.title for chart in found.charts] == [title, "Requests", "Failed"]
+        assert {row[1] for row in found.charts[0].rows} == {"no data", said}
+
+    def test_where_that_is_not_known_the_usual_is_shown(self, make_key: Make, client: Client, now: datetime) -> None:
+        send(client, make_key(OWN), {"modelName": "zq"})
+        for kind in ("cost_per_call", "slow_first_token"):
+            found = self.look(fire(now=now, model_name="zq", alert_type=kind), now + timedelta(minutes=1))
+            assert [chart.title for chart in found.charts] == ["Requests", "Failed", "Latency, 95th percentile"]
+
+    @pytest.mark.parametrize(
+        ("hours", "words"), [(2, "2026-03-01 20:00 to 22:00 UTC"), (30, "2026-03-01 20:00 to 2026-03-03 02:00 UTC")]
+    )
+    def test_its_time_is_told_with_the_zone_and_with_both_days_where_they_differ(self, hours: int, words: str) -> None:
+        start = datetime(2026, 3, 1, 20, tzinfo=UTC)
+        assert around._span(start, start + timedelta(hours=hours)) == words
+
     def test_without_a_model_it_shows_the_endpoint_or_everything(
         self, make_key: Make, client: Client, now: datetime
     ) -> None:
@@ -643,6 +670,8 @@ class TestAround:
         state = fire(now=now, metadata={"family": family}, labels=dict(labels))
         [chart] = self.look(state, now + timedelta(minutes=1)).charts
         assert {row[1] for row in chart.rows} == {"no data", "91"}
+        forms = [around._form_of(f"cockpit_{name}")(0.25) for name in ("x_ratio", "latency_seconds", "temperature")]
+        assert forms == ["25.0\N{NO-BREAK SPACE}%", "250\N{NO-BREAK SPACE}ms", "0.25"]
         assert self.look(fire(now=now, metadata={"family": "no_such_family"}), now).of == "all calls of SwaggyStacks"
         assert self.look(fire(now=now, metadata={"family": ["odd"]}, labels={"a": "b"}), now).why != ""
 

@@ -4,7 +4,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +18,7 @@ from alerts import answers, lifecycle, reading
 from alerts.reading import Filter
 from alerts.services import create_alert
 from alerts.states import Report
+from monitoring.errors import BadItems
 from organizations.models import AuditEvent, KeyScope, Membership
 from organizations.scope import Scope
 from tests.conftest import url_of
@@ -150,6 +151,8 @@ class TestRaising:
             ({**GOOD, "message": " "}, "/message"), ({**GOOD, "message": "x" * 2001}, "/message"),
             ({**GOOD, "nothing": 1}, "/nothing"), ({**GOOD, "labels": {"1": "a"}}, "/labels/1"),
             ({**GOOD, "labels": {"a": 1}}, "/labels"), ({**GOOD, "metadata": {"a": "x" * 17_000}}, "/metadata"),
+            ({**GOOD, "metadata": {"a": [[1e300] * 60]}}, "/metadata"),
+            ({**GOOD, "metadata": {"a": {"b": [1e-300] * 60}}}, "/metadata"),
             ({**GOOD, "metadata": {"a": 2**70}}, "/metadata"), ({**GOOD, "alertType": "a\u0000b"}, "/alertType"),
             ({**GOOD, "source": "demo"}, "/source"), ({**GOOD, "status": "resolved"}, "/status"), (7, ""), ("x", ""),
         ],
@@ -159,6 +162,34 @@ class TestRaising:
         assert answer.status_code == 400
         assert pointer in {found[: len(pointer)] for found in errors_of(answer)}
         assert api.listed() == []
+
+    @pytest.mark.parametrize(
+        ("path", "body", "pointer"),
+        [
+            (ALERTS, {**GOOD, "\ud800": 1}, "/\\ud800"), (ALERTS, {**GOOD, "severity": "\ud800"}, "/severity"),
+            (f"{ALERTS}/bulk", {"action": "\ud800", "ids": [str(uuid.UUID(int=1))]}, "/action"),
+            (f"{ALERTS}/bulk", {"action": "resolve", "ids": ["\ud800"]}, "/ids"),
+            (f"{ALERTS}/{uuid.UUID(int=1)}/comment", {"note": "x", "\ud800": 1}, "/\\ud800"),
+            (DEPLOYMENTS, {"service": "a", "version": "1", "a\ud800": 1}, "/a\\ud800"),
+        ],
+    )  # fmt: skip
+    def test_half_a_letter_is_refused_wherever_it_stands(
+        self, api: Api, path: str, body: dict[str, Any], pointer: str
+    ) -> None:
+        answer = api.post(body, path)
+        assert answer.status_code == 400, answer.content
+        assert pointer in {found[: len(pointer)] for found in errors_of(answer)}
+
+    def test_an_answer_does_not_repeat_all_of_what_was_wrong(self, api: Api) -> None:
+        assert len(api.post({**GOOD, "severity": "x" * 100_000}).content) < 2_000
+
+    def test_small_and_large_numbers_are_kept(self, api: Api) -> None:
+        numbers = [1e300, 1e-300, 5e-324, 1e20, 0.1, -0.5]
+        alert = api.raised(metadata={"a": numbers})
+        assert alert["metadata"] == {"a": numbers}
+        later = api.act("resolve", alert["id"]).json()["metadata"]["a"]  # 1e300 comes written out
+        assert [float(number) for number in later] == numbers
+        assert api.raised(metadata={"a": [0.07] * 3_000})["metadata"] == {"a": [0.07] * 3_000}
 
     def test_numbers_that_json_has_not_are_refused(self, api: Api) -> None:
         for number in (b"1e400", b"NaN", b"-1e999"):
@@ -436,7 +467,9 @@ class TestList:
         assert answer.status_code == 400, answer.content
         assert list(errors_of(answer)) == [pointer]
 
-    @pytest.mark.parametrize("query", ["since=0001-01-01T00:00:00%2b14:00", "until=9999-12-31T23:59:59-14:00"])
+    @pytest.mark.parametrize("query", ["since=0001-01-01T00:00:00%2b14:00", "until=9999-12-31T23:59:59-14:00",
+                                       "since=0001-01-01T00:00:00%2b23:59", "until=9999-12-31T23:59:59-23:59",
+                                       "since=2026-01-01T00:00:00%2b23:59"])  # fmt: skip
     def test_times_at_the_edge_of_the_calendar_are_times(self, api: Api, query: str) -> None:
         api.raised()
         assert len(api.listed(query)) == 1
@@ -627,6 +660,16 @@ class TestVerbs:
         answer = api.act(verb, identifier, {"until": soon(**until)})
         assert answer.status_code == 400
         assert errors_of(answer) == {"/until": "must be in the future, and at most 30 days ahead"}
+
+    @pytest.mark.parametrize("verb", ["acknowledge", "shelve"])
+    def test_until_may_be_of_any_zone(self, api: Api, verb: str) -> None:
+        identifier, east = api.raised()["id"], timezone(timedelta(hours=23, minutes=59))
+        until = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+        answer = api.act(verb, identifier, {"until": until.astimezone(east).isoformat()})
+        assert answer.status_code == 200, answer.content
+        alert = answer.json()
+        told = alert["acknowledgedUntil"] if verb == "acknowledge" else alert["suppressedBy"][0]["until"]
+        assert datetime.fromisoformat(told) == until
 
     @pytest.mark.parametrize("until", ["tomorrow", "2026-01-31", "2026-01-31T09:00:00", 5, "9999-12-31T23:59:59-14:00",
                                        "0001-01-01T00:00:00+14:00"])  # fmt: skip
@@ -846,6 +889,21 @@ class TestDeployments:
         assert (again.status_code, again.json()["count"]) == (200, 2)
         assert api.post({**body, "version": "2"}, DEPLOYMENTS).status_code == 201
 
+    def test_another_version_takes_its_place_and_one_that_comes_back_is_news_again(self, api: Api) -> None:
+        body = {"service": "gateway", "version": "1"}
+        first = api.post(body, DEPLOYMENTS).json()
+        elsewhere = [api.post({**body, **other}, DEPLOYMENTS).json()["id"]
+                     for other in ({"service": "worker"}, {"environment": "staging"}, {"modelName": "m"})]  # fmt: skip
+        second = api.post({**body, "version": "2"}, DEPLOYMENTS).json()
+        replaced = api.get(f"{ALERTS}/{first['id']}").json()
+        assert replaced["status"] == "resolved"
+        assert api.get(f"{ALERTS}/{first['id']}/timeline").json()["events"][-1]["note"] == "Replaced by 2."
+        back = api.post(body, DEPLOYMENTS)
+        assert (back.status_code, back.json()["episode"]) == (201, 2)
+        still = {alert["id"] for alert in api.get(f"{ALERTS}?status=open").json()["alerts"]}
+        assert still == {*elsewhere, back.json()["id"]}
+        assert second["id"] not in still
+
     def test_a_key_makes_it_harmless_to_send_again(self, api: Api) -> None:
         body = {"service": "gateway", "version": "1"}
         first, again = (api.post(body, DEPLOYMENTS, idempotency_key="one") for _ in range(2))
@@ -867,6 +925,34 @@ class TestDeployments:
         assert api.post(body, f"{DEPLOYMENTS}?organization={OTHER}").status_code == 404
         mixed = api.post({**body, "organization": OTHER}, f"{DEPLOYMENTS}?organization={OWN}")
         assert errors_of(mixed).keys() == {"/organization"}
+
+
+class TestInProcess:
+    def test_it_raises_and_counts_like_the_api(self, api: Api) -> None:
+        given: dict[str, Any] = {"alert_type": "t", "severity": "info", "message": "x", "labels": {"a": "b"}}
+        first = create_alert(organization=OWN, ends_after=timedelta(hours=1), **given)
+        again = create_alert(organization=OWN, **given)
+        assert (first.created, again.created, again.state.id, again.state.count) == (True, False, first.state.id, 2)
+        assert first.state.ends_at == first.state.first_seen_at + timedelta(hours=1)
+        answer = api.post({"alertType": "t", "severity": "info", "message": "y", "labels": {"a": "b"}})
+        assert (answer.status_code, answer.json()["count"]) == (200, 3)
+
+    @pytest.mark.parametrize(
+        ("more", "pointer"),
+        [
+            ({"organization": "nobody_of_that_name"}, "/organization"), ({"organization": "No Slug"}, "/organization"),
+            ({"severity": "urgent"}, "/severity"), ({"message": ""}, "/message"),
+            ({"metadata": {"at": object()}}, "/metadata"), ({"metadata": {"at": [datetime.now(UTC)]}}, "/metadata"),
+        ],
+    )  # fmt: skip
+    def test_what_is_wrong_is_named_and_nothing_is_written(
+        self, database: str, more: dict[str, Any], pointer: str
+    ) -> None:
+        with pytest.raises(BadItems) as refused:
+            create_alert(**{"organization": OWN, "alert_type": "t", "severity": "info", "message": "x", **more})
+        assert [fault["pointer"] for fault in refused.value.errors] == [pointer]
+        with psycopg.connect(url_of(database)) as admin:  # one of no organization is in nobody's scope
+            assert admin.execute("SELECT count(*) FROM alerts_alert").fetchone() == (0,)
 
 
 class TestPermissions:

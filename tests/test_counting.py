@@ -319,18 +319,18 @@ class TestFlusher:
     def test_what_a_caller_rolls_back_is_none_of_what_was_counted(self, database: str) -> None:
         """Asked for inside somebody's transaction, the write is one of its own."""
         counting.table.clear()
-        counting.table.add(OURS, "cockpit_new_networks_total", (), 3.0)
+        counting.table.add(OURS, "cockpit_sampled_total", (), 3.0)
         with transaction.atomic():
             counting.flusher.flush()
             transaction.set_rollback(True)
-        [level] = current_store().counters(Scope.of(OURS), families=["cockpit_new_networks_total"])
+        [level] = current_store().counters(Scope.of(OURS), families=["cockpit_sampled_total"])
         assert level.value == 3
 
     def test_the_callers_connection_stays_as_it_was(self, database: str) -> None:
         counting.table.clear()
         connection.ensure_connection()
         before = connection.connection
-        counting.table.add(OURS, "cockpit_new_networks_total")
+        counting.table.add(OURS, "cockpit_sampled_total")
         counting.flusher.flush()
         assert connection.connection is before
         connection.close()

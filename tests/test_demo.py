@@ -21,7 +21,7 @@ from alerts import lifecycle
 from alerts.models import Alert, AlertEvent
 from alerts.states import Report
 from cockpit import env
-from cockpit.dashboard import integration, readings, windows
+from cockpit.dashboard import incidents, integration, readings, windows
 from cockpit.demo import alarms, calls, loading, samples, traffic, troubles
 from cockpit.demo.calls import HOUR, Telling, hour_of, hour_of_calls
 from cockpit.demo.loading import Trickle
@@ -533,6 +533,23 @@ class TestAlerts:
         people = {line.actor for line in lines() if line.actor_kind == "user"}
         assert len(people) == 5
         assert all(name.endswith(" (demo engineer)") for name in people)
+
+    def test_those_that_are_held_against_a_threshold_tell_the_value_too(self) -> None:
+        kept = [one.metadata for one in self.load() if one.severity != "info"]
+        assert len(kept) > 20
+        for metadata in kept:
+            said = incidents.measured(metadata)
+            assert said is not None
+            assert said["value"], metadata
+            assert said["threshold"], metadata
+
+    def test_the_families_they_name_have_been_measured_around_them(self) -> None:
+        named = [one for one in self.load() if "family" in one.metadata]
+        assert {one.alert_type for one in named} == {"gpu_temperature", "disk_filling"}
+        for one in named:
+            labels = tuple(sorted(one.labels.items()))
+            told = samples.samples(one.first_seen_at, Telling(NOW), ZONES)
+            assert [each for each in told if (each.family, each.labels) == (one.metadata["family"], labels)]
 
     def test_timelines_go_forward_and_episodes_are_numbered_as_they_came(self) -> None:
         found = self.load()

@@ -236,7 +236,7 @@ def elsewhere(desk: Desk, operation: Operation) -> Any:
 
 
 def conflicting(desk: Desk, operation: Operation) -> Any:
-    """A verb that cannot be done to an alert that is over, or of which a newer episode is open."""
+    """A verb that cannot be done to an alert that is over, or of which another episode is open."""
     desk.ask(OPERATIONS["resolveAlert"])
     over = desk.alert
     if operation.name == "reopenAlert":

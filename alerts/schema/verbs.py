@@ -59,7 +59,7 @@ _RESOLVED: Mapping[Verb, str] = {
     "unacknowledge": "The alert is resolved; it cannot be unacknowledged.",
     "assign": "The alert is resolved; it cannot be assigned.",
     "shelve": "The alert is resolved; it cannot be shelved.",
-    "reopen": "A newer episode of this alert is open; it cannot be reopened.",
+    "reopen": "Another episode of this alert is open; it cannot be reopened.",
 }
 _OVER = "The alert is resolved."
 _NOTHING: dict[str, Any] = {}

@@ -97,10 +97,11 @@ def _since(sight: Sight, state: State) -> str:
     began = sight.clock(state.first_seen_at)
     lasting = words.lasting((sight.answer.as_of - state.first_seen_at).total_seconds())
     if state.model_name:
-        which = "Some models beyond the limit of names are" if state.model_name == _OTHER else f"{state.model_name} is"
-        return f"{which} affected since {began}, for {lasting}."
+        many = state.model_name == _OTHER
+        which = "Some models beyond the limit of names have" if many else f"{state.model_name} has"
+        return f"{which} been affected since {began}, for {lasting}."
     if state.endpoint_id:
-        return f"One deployment is affected since {began}, for {lasting}."
+        return f"One deployment has been affected since {began}, for {lasting}."
     return f"It has lasted {lasting}, since {began}."
 
 
@@ -121,14 +122,15 @@ def _extent(sight: Sight, touched: Touched | None) -> list[str]:
 
 def _money(sight: Sight, touched: Touched) -> str:
     cost, revenue = sight.money(touched.cost), sight.money(touched.revenue)
+    all_of_them, they = ("It", "it") if touched.requests == 1 else ("Together they", "they")
     if cost and revenue:
-        said = f"They cost {cost} and brought in {revenue}"
+        said = f"{all_of_them} cost {cost} and brought in {revenue}"
     elif cost:
-        said = f"They cost {cost}"
+        said = f"{all_of_them} cost {cost}"
     elif revenue:
-        said = f"They brought in {revenue}; what they cost is not known"
+        said = f"{all_of_them} brought in {revenue}; what {they} cost is not known"
     else:
-        return "What they cost is not known."
+        return f"What {they} cost is not known."
     if not cost or not touched.unpriced:
         return f"{said}."
     have = "have" if touched.unpriced > 1 else "has"
@@ -165,7 +167,8 @@ def _times(sight: Sight) -> Sequence[str]:
         ("a problem was mended", now.resolved, before.resolved if before else None),
     )
     told = [_time(sight, what, one, earlier) for what, one, earlier in rows if one]
-    return [f"{'And' if place else f'In {sight.last}'} {sentence}" for place, sentence in enumerate(told)]
+    first, others = told[:1], told[1:]
+    return [*(f"In {sight.last} {one}" for one in first), *(one[:1].upper() + one[1:] for one in others)]
 
 
 def _time(sight: Sight, what: str, one: Spread, earlier: Spread | None) -> str:

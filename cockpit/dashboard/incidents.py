@@ -22,6 +22,7 @@ _LIMITS = ("threshold", "limit")
 _SHARES = ("rate", "ratio", "share")
 _MILLISECONDS = {"ms": 1.0, "milliseconds": 1.0, "s": 1000.0, "seconds": 1000.0}
 _SIGNS = {"percent": "%", "celsius": "°C"}
+_SANE = 1e15  # from here on a number is told by its power of ten
 _SHORT = 20  # letters of a unit or a length of time that are no story
 
 
@@ -149,11 +150,11 @@ def _figure(number: float, kind: str, unit: str, share: bool) -> str:
     """A number of that kind, in the unit given; a share in per cent where it and its threshold are from 0 to 1."""
     if kind in _SHARES and share:
         return words.percent(number) or ""
-    if kind in _MILLISECONDS and number >= 0:
+    plain = not number or 0.1 <= abs(number) < _SANE
+    if kind in _MILLISECONDS and 0 <= number < _SANE:
         return words.duration(number * _MILLISECONDS[kind]) or ""
-    if kind == "bytes" and number >= 0:
+    if kind == "bytes" and 0 <= number < _SANE:
         return words.size(number) or ""
-    plain = not number or 0.1 <= abs(number) < 1e15
     told = words.compact(number) if plain else f"{number:.3g}"
     sign = _SIGNS.get(kind, unit)
     return f"{told}{words.SPACE}{sign}" if sign else f"{told}"

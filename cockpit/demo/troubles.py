@@ -74,7 +74,8 @@ def _of_incident(incident: Incident, start: datetime) -> Iterator[Trouble]:
 def _outage(incident: Incident, start: datetime, length: timedelta) -> Iterator[Trouble]:
     heat = _report(
         "gpu_temperature", "critical", "Card 1 of demo-gpu-1 is at 93 °C and holds itself back.",
-        {"value": 93, "threshold": 92}, labels={"host": "demo-gpu-1", "gpu": "1"},
+        {"value": 93, "threshold": 92, "unit": "celsius", "family": "cockpit_gpu_temperature_celsius"},
+        labels={"host": "demo-gpu-1", "gpu": "1"},
     )  # fmt: skip
     yield Trouble(SHARED, heat, (Act(start + 0.18 * length, "fire"), Act(start + length, "resolve")))
     report = _report(
@@ -149,12 +150,12 @@ def _prices(telling: Telling) -> Iterator[Trouble]:
     changed = hour_of(now) - telling.story.price_ago
     if not model:
         return
-    rise = f"{1 / telling.story.price_factor - 1:.0%}"
-    price = _report("price_changed", "info", f"{model} costs {rise} more from now on.", {}, model_name=model)
+    rise = 1 / telling.story.price_factor - 1
+    price = _report("price_changed", "info", f"{model} costs {rise:.0%} more from now on.", {}, model_name=model)
     yield _news(SCIENTIA, changed, price)
     report = _report(
-        "cost_per_call", "warning", f"A call of {model} costs {rise} more than it did before the price changed.",
-        {"threshold": "25%", "timeWindow": "24h"}, model_name=model,
+        "cost_per_call", "warning", f"A call of {model} costs {rise:.0%} more than it did before the price changed.",
+        {"value": round(100 * rise), "threshold": 25, "unit": "percent", "timeWindow": "24h"}, model_name=model,
     )  # fmt: skip
     yield Trouble(SCIENTIA, report, (
         Act(changed + 18 * HOUR, "fire"),
@@ -175,9 +176,10 @@ def _slowness(telling: Telling) -> Iterator[Trouble]:
         labels={"service": "vllm", "version": "0.11.2", "environment": "production"},
     )  # fmt: skip
     yield _news(SWAGGY, since, deployed)
+    slower = round(1 + 0.9 * (telling.story.slow_factor - 1), 1)  # when it was last seen, nine days of ten on
     report = _report(
         "slow_responses", "warning", f"Answers of {model} get slower from day to day.",
-        {"threshold": 1.5, "timeWindow": "24h"}, model_name=model, endpoint_id="autocomplete",
+        {"factor": slower, "threshold": 1.5, "timeWindow": "24h"}, model_name=model, endpoint_id="autocomplete",
     )  # fmt: skip
     ran_out = since + 6 * DAY
     yield Trouble(SWAGGY, report, (
@@ -198,7 +200,8 @@ def _disk(telling: Telling) -> Iterator[Trouble]:
     began = now - 4.6 * DAY
     report = _report(
         "disk_filling", "warning", "/var/lib/postgresql of demo-app-1 is 80 % full, and fills by 0.65 % a day.",
-        {"value": 0.8, "threshold": 0.8}, labels={"host": "demo-app-1", "mount": "/var/lib/postgresql"},
+        {"value": 80, "threshold": 80, "unit": "percent", "family": "cockpit_disk_used_bytes"},
+        labels={"host": "demo-app-1", "mount": "/var/lib/postgresql"},
     )  # fmt: skip
     yield Trouble(SHARED, report, (
         Act(began, "fire"),
@@ -233,7 +236,8 @@ def blip(organization: str, at: datetime) -> Trouble | None:
     acts = [Act(begun, "fire"), Act(ended, "resolve", note="First tokens come as usual again.")]
     if dice.random() < 0.6:
         acts.insert(1, Act(begun + dice.uniform(0.5, 2.5) * MINUTE, "acknowledge", engineer))
-    return Trouble(organization, report, tuple(acts))
+    seen = {"ttftSeconds": round(report.metadata["threshold"] * dice.uniform(1.3, 2.2), 2), **report.metadata}
+    return Trouble(organization, structs.replace(report, metadata=seen), tuple(acts))
 
 
 def blips(organization: str, start: datetime, end: datetime) -> Iterator[Trouble]:

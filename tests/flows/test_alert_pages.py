@@ -122,7 +122,7 @@ def test_an_executive_sees_the_impact_and_no_buttons(browser: Browser, place: Ho
     alert = fire(place, "error_rate", "scientia_capital", labels={"region": "eu-west"})
     executive, owner = signed_in(browser, place, "emil"), signed_in(browser, place, "owen")
     page, theirs = executive.open("scientia_capital"), owner.open("scientia_capital")
-    expect(row(page, alert)).to_contain_text("qwen2.5:7b is affected since")
+    expect(row(page, alert)).to_contain_text("qwen2.5:7b has been affected since")
     assert "eu-west" not in page.content()
     expect(page.locator(".acts:visible")).to_have_count(0)
     assert page.locator("dialog").count() == 0
