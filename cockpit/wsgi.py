@@ -1,5 +1,6 @@
 """The server's entry: one WSGI application."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -16,3 +17,5 @@ if _parent is not None:  # a granian worker: a grandchild of the supervisor, who
 application = get_wsgi_application()
 if _parent is not None:
     import_string("cockpit.dashboard.stream.end_with_the_process")()  # needs the apps, which are only ready now
+gc.collect()
+gc.freeze()  # what is loaded now stays: no later look for garbage walks through it again
