@@ -65,14 +65,15 @@ export function showPanels(panels, options) {
   /** @param {HTMLElement} fresh */
   function swap(fresh) {
     const sections = [...fresh.children];
-    const same = sections.length === panels.children.length && sections.every((each, at) => each.id === panels.children[at]?.id);
-    if (same) {
-      for (const [at, section] of sections.entries()) {
-        if (shown.get(section.id) !== section.outerHTML) replace(/** @type {Element} */ (panels.children[at]), section);
-      }
-    } else {
-      panels.replaceChildren(...sections.map((each) => document.importNode(each, true)));
-      charts.draw(panels);
+    const wanted = new Set(sections.map((each) => each.id));
+    for (const old of [...panels.children]) if (!wanted.has(old.id)) old.remove();
+    for (const [at, section] of sections.entries()) {
+      const old = [...panels.children].find((each) => each.id === section.id);
+      if (!old) {
+        const added = document.importNode(section, true);
+        panels.insertBefore(added, panels.children[at] ?? null);
+        charts.draw(added);
+      } else if (shown.get(section.id) !== section.outerHTML) replace(old, section);
     }
     shown.clear();
     for (const section of sections) shown.set(section.id, section.outerHTML);
