@@ -59,6 +59,7 @@ def _rows(types: Mapping[str, str]) -> str:
 
 _SET = ", ".join(f"{name} = row.{name}" for name in _TYPES if name not in _FIXED)
 # In one round trip. References are checked at the end of a statement, so an alert and its events may come together.
+# The ids of those that change are told twice: as a list they are found by their key, also in a table never analyzed.
 _WRITE = f"""
 WITH fresh AS (INSERT INTO alerts_alert ({COLUMNS}) SELECT {COLUMNS} FROM {_rows(_TYPES)}),
 changed AS (UPDATE alerts_alert AS alert SET {_SET} FROM {_rows(_TYPES)}
