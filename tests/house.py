@@ -40,10 +40,14 @@ class House:
         """Status and answer of one POST, by default to the inference endpoint, over a connection of its own."""
         return self._ask("POST", f"/api/monitoring/{path}", organization, json.dumps(body))
 
+    def get(self, path: str, organization: str = "swaggystacks") -> Any:
+        """The answer of one GET under /api/monitoring/."""
+        return self._ask("GET", f"/api/monitoring/{path}", organization)[1]
+
     def dashboard(self, query: str = "window=24h", organization: str = "swaggystacks") -> Any:
         """The dashboard data as JSON, of a second that has just begun: one's answer is shared by all who ask in it."""
         time.sleep(1.02 - time.time() % 1)
-        return self._ask("GET", f"/api/monitoring/dashboard?{query}", organization)[1]
+        return self.get(f"dashboard?{query}", organization)
 
     def _ask(self, method: str, path: str, organization: str, body: str | None = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

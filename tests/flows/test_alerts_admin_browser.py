@@ -40,6 +40,12 @@ def opened(visit: Visit, query: str = "") -> Page:
     return visit.page
 
 
+def keyed(page: Page) -> Page:
+    """Once its script listens: what tells the keys shows with it."""
+    expect(page.locator("[data-keys]")).to_be_visible()
+    return page
+
+
 def row(page: Page, kind: str) -> Any:
     return page.locator("#result_list tbody tr").filter(has_text=kind)
 
@@ -53,6 +59,7 @@ def test_two_are_acknowledged_and_one_resolved_with_notes_and_no_mouse(browser: 
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("q=keyed_"))
     expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    keyed(page)
     for key in ("j", "x", "ArrowDown", "x"):  # the newest stand first: three and two
         page.keyboard.press(key)
     expect(page.locator("[data-counter]")).to_have_text("2 of 3 selected")
@@ -65,10 +72,10 @@ def test_two_are_acknowledged_and_one_resolved_with_notes_and_no_mouse(browser: 
     for identifier, status in ((first, "firing"), (second, "acknowledged"), (third, "acknowledged")):
         assert ask(cockpit, "GET", f"/{identifier}")["status"] == status
 
-    page.keyboard.press("k")  # the last one
+    keyed(page).keyboard.press("k")  # the last one
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("keyed_one is wrong")
-    page.keyboard.press("r")
+    keyed(page).keyboard.press("r")
     expect(page.locator("textarea")).to_be_focused()
     page.keyboard.type("rolled back")
     page.keyboard.press("Control+Enter")
@@ -78,10 +85,10 @@ def test_two_are_acknowledged_and_one_resolved_with_notes_and_no_mouse(browser: 
     resolved = ask(cockpit, "GET", f"/{first}")
     assert (resolved["status"], resolved["resolvedBy"]) == ("resolved", "admin")
 
-    page.locator("body").press("u")
+    keyed(page).locator("body").press("u")
     page.wait_for_url(re.compile(r"/alert/\?.*q=keyed_"))
     expect(page.locator("#result_list tbody tr")).to_have_count(2)
-    page.keyboard.press("?")
+    keyed(page).keyboard.press("?")
     expect(page.locator("[data-keys] dl")).to_be_visible()
     assert visit.complaints == []
     assert visit.foreign == []

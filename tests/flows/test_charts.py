@@ -168,7 +168,16 @@ def shared_words(page: Page, chart: str) -> tuple[list[str], str]:
     return lines, page.locator(f"[data-chart={chart}] tbody tr").last.locator(".met").inner_text()
 
 
+def settle(cockpit: House, organization: str = "swaggystacks") -> None:
+    """What other tests left open is over, and the minute that met it too: a step names only a few of its alerts."""
+    if left := [each["id"] for each in cockpit.get("alerts?status=open&limit=200", organization)["alerts"]]:
+        send(cockpit, "alerts/bulk", {"action": "resolve", "ids": left}, organization)
+        minute = time.time() // 60
+        assert await_true(lambda: time.time() // 60 > minute, 61)
+
+
 def test_alerts_stand_along_every_chart_as_they_come_and_go(browser: Browser, cockpit: House) -> None:
+    settle(cockpit)
     assert await_true(lambda: 2 <= time.time() % 60 < 35, 60)  # a minute that has just begun meets nothing yet
     record(cockpit, "swaggystacks", "marked")
     visit = Visit(browser, cockpit)
