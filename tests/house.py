@@ -84,6 +84,7 @@ class House:
 def _role(process: psutil.Process) -> str:
     words = " ".join(process.cmdline())
     for role, sign in (("web", "granian"), ("worker", " worker"), ("beat", " beat"), ("fold", " fold"),
+                       ("dispatch", " dispatch"),
                        ("demo", " demo"), ("postgres", "postgres"), ("valkey", "valkey"), ("up", " up")):  # fmt: skip
         if sign in words:
             return role

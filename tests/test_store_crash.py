@@ -133,9 +133,9 @@ def await_no_backends(database: str) -> None:
     with psycopg.connect(url_of("postgres"), autocommit=True) as admin:
         # Of clients alone: autovacuum looks after this database too, and takes its time on a busy machine.
         busy = "SELECT pid, state, query FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
-        assert await_true(lambda: not admin.execute(busy, [database]).fetchall(), 60), (
-            admin.execute(busy, [database]).fetchall()
-        )
+        assert await_true(lambda: not admin.execute(busy, [database]).fetchall(), 60), admin.execute(
+            busy, [database]
+        ).fetchall()
 
 
 def counts_by_batch(query: str) -> dict[str, int]:
