@@ -16,11 +16,14 @@ from django.utils.safestring import SafeString
 
 from alerts import acts, desk
 from alerts.acts import Act, ActForm
+from alerts.channels_admin import ChannelAdmin
+from alerts.deliveries_admin import DeliveryAdmin
 from alerts.lists import (
     NEWEST_FIRST,
     SEVERITY_TONES,
     STATUS_TONES,
     WORST_FIRST,
+    WRITERS,
     BeganFilter,
     IndexedPaginator,
     OwnerFilter,
@@ -30,14 +33,18 @@ from alerts.lists import (
     minute_of,
     until,
 )
-from alerts.models import Alert
+from alerts.models import Alert, Channel, Delivery, Route
+from alerts.routes_admin import RouteAdmin
 from organizations.lists import badge, badges, exact
 from organizations.models import Membership, User
 from organizations.scope import Scope
 from organizations.scoped_admin import OrganizationFilter, ScopedAdmin
 from organizations.site import DATA_READERS, organizations_of
 
-WRITERS = frozenset({Membership.Role.OWNER.value, Membership.Role.OPERATOR.value})
+admin.site.register(Channel, ChannelAdmin)
+admin.site.register(Route, RouteAdmin)
+admin.site.register(Delivery, DeliveryAdmin)
+
 _SHOWN = 140  # characters of a message in a row
 _NAMED = 10  # alerts that are named where many are changed
 
@@ -203,6 +210,7 @@ class AlertAdmin(ScopedAdmin):
             "title": alert.message[:_SHOWN],
             "alert": alert,
             "desk": desk.look(alert, timezone.now()),
+            "may": may,
             "status_tone": STATUS_TONES.get(alert.status, "plain"),
             "form": form if may else None,
             "offered": offered,

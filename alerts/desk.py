@@ -5,21 +5,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from msgspec import Struct
 
+from alerts import journal, routing
 from alerts.acts import ACTS, Act
+from alerts.journal import Entry
 from alerts.lists import REASONS, SEVERITY_TONES, length, minute_of, until
-from alerts.models import Alert, AlertEvent
+from alerts.models import Alert, AlertEvent, Delivery
+from alerts.notices import runbook
+from alerts.routing import Receiver
 from organizations.lists import Tone
 from organizations.models import User
 
-_MOST_LINES, _MOST_PAST = 500, 5
+_MOST_LINES, _MOST_PAST, _MOST_TOLD, _MOST_NAMED = 500, 5, 20, 4
 _BEFORE, _AFTER, _LONGEST = timedelta(minutes=30), timedelta(minutes=15), timedelta(hours=24)
 _KIN = timedelta(days=90)  # how far back others of its type are looked for
-_RUNBOOKS = ("runbook", "runbook_url", "runbookUrl")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _NAMES: Mapping[str, str] = {
     "acknowledgedUntil": "acknowledged until", "acknowledgedBy": "acknowledged by", "resolvedAt": "resolved at",
@@ -28,6 +31,8 @@ _NAMES: Mapping[str, str] = {
 _VIA: Mapping[str, str] = {"api": "through the API", "admin": "in the admin", "page": "on a dashboard",
                            "system": "in the cockpit itself", "rule": "through a rule"}  # fmt: skip
 _NOTICES: Mapping[str, str] = {"trigger": "it fires", "acknowledge": "somebody looks after it", "resolve": "it is over"}
+_UNHEARD = "no channel that had heard of it is told this"
+_UNTOLD: Mapping[str, str] = {"trigger": "no route led from it"}
 _KIND_TONES: Mapping[str, Tone] = {"fired": "bad", "reopened": "bad", "unacknowledged": "bad", "acknowledged": "warn",
                                    "resolved": "good"}  # fmt: skip
 
@@ -74,6 +79,8 @@ class Desk(Struct, frozen=True, kw_only=True):
     metadata: Sequence[Fact]
     lines: Sequence[Line]
     past: Sequence[Past]
+    told: Sequence[Entry]
+    receivers: Sequence[Receiver]
     runbook: str
     dashboard: str
 
@@ -89,6 +96,8 @@ def look(alert: Alert, now: datetime) -> Desk:
         metadata=[_fact(name, value) for name, value in alert.metadata.items()],
         lines=_lines(alert),
         past=_past(alert),
+        told=journal.of_alert(alert.pk, _MOST_TOLD),
+        receivers=routing.receivers(alert.pk),
         runbook=runbook(alert.metadata, alert.labels),
         dashboard=_dashboard(alert, now),
     )
@@ -115,24 +124,6 @@ def window(alert: Alert, now: datetime) -> tuple[datetime, datetime]:
     end = max(end, first).replace(second=0, microsecond=0) + timedelta(minutes=1)
     start = first - min(max(_BEFORE, (end - first) / 2), timedelta(hours=6))
     return start.replace(second=0, microsecond=0), end
-
-
-def runbook(*places: Mapping[str, Any]) -> str:
-    """The first address of a runbook in these; "" where there is none that a browser may be sent to."""
-    for place in places:
-        for name in _RUNBOOKS:
-            value = place.get(name)
-            if isinstance(value, str) and _address(value):
-                return value
-    return ""
-
-
-def _address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", value)
 
 
 def _dashboard(alert: Alert, now: datetime) -> str:
@@ -175,13 +166,31 @@ def _lines(alert: Alert) -> list[Line]:
     events = list(AlertEvent.objects.filter(alert=alert.pk).order_by("-id")[:_MOST_LINES])
     owners = {event.before.get("owner") for event in events if event.kind == "assigned"} - {None}
     names = dict(User.objects.filter(pk__in=owners).values_list("pk", "username")) if owners else {}
-    return [_line(event, names) for event in events]
+    told = _told(alert, [event.pk for event in events if event.tells])
+    return [_line(event, names, told.get(event.pk, [])) for event in events]
 
 
-def _line(event: AlertEvent, names: Mapping[int, str]) -> Line:
-    notice = f"Receivers are told: {_NOTICES.get(event.tells, event.tells)}." if event.tells else ""
-    if event.tells and event.withheld:
-        notice = f"Nobody is told: {REASONS.get(event.withheld, event.withheld)}."
+def _told(alert: Alert, events: Sequence[int]) -> dict[int, list[str]]:
+    """The channels that each of these lines was told to, or will be; with how it stands where it is not sent."""
+    rows = Delivery.objects.filter(alert=alert.pk, event_id__in=events).order_by("channel__name")
+    found: dict[int, list[str]] = {}
+    for event, name, state in rows.values_list("event_id", "channel__name", "state"):
+        found.setdefault(event or 0, []).append(name if state == "sent" else f"{name} ({state})")
+    return found
+
+
+def _notice(event: AlertEvent, told: Sequence[str]) -> str:
+    """To whom it is told, or why to nobody: "Told to ops and pager: it fires."."""
+    what = _NOTICES.get(event.tells, event.tells)
+    if event.withheld:
+        return f"Nobody is told: {REASONS.get(event.withheld, event.withheld)}."
+    if not told:
+        return f"Nobody is told that {what}: {_UNTOLD.get(event.tells, _UNHEARD)}."
+    more = len(told) - _MOST_NAMED
+    return f"Told to {', '.join(told[:_MOST_NAMED])}{f' and {more} more' if more > 0 else ''}: {what}."
+
+
+def _line(event: AlertEvent, names: Mapping[int, str], told: Sequence[str]) -> Line:
     words = event.kind.replace("_", " ").capitalize()
     return Line(
         at=event.at,
@@ -191,8 +200,8 @@ def _line(event: AlertEvent, names: Mapping[int, str]) -> Line:
         where=" ".join(filter(None, (_VIA.get(event.via, event.via), event.address and f"from {event.address}"))),
         changes=list(_changes(event, names)),
         note=event.note,
-        notice=notice,
-        withheld=bool(event.withheld),
+        notice=_notice(event, told) if event.tells else "",
+        withheld=bool(event.withheld) or (event.tells == "trigger" and not told),
     )
 
 

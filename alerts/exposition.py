@@ -1,6 +1,7 @@
-"""What a scrape is told of alerts: how many are open, kept from being told, and since when. A pure read."""
+"""What a scrape is told of alerts: how many are open, since when, and how the telling of them goes. A pure read."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import get_args
 
 from django.db import connection
@@ -12,6 +13,10 @@ from monitoring.openmetrics import Row
 from monitoring.store.base import Store
 
 OPEN, SUPPRESSED, OLDEST = "cockpit_alerts_open", "cockpit_alerts_suppressed", "cockpit_alerts_oldest_seconds"
+PENDING, RETRYING = "cockpit_outbox_pending", "cockpit_outbox_retrying"
+OLDEST_PENDING, DEAD, CHANNELS = "cockpit_outbox_oldest_seconds", "cockpit_outbox_dead", "cockpit_channels"
+CHANNEL_STATES = ("on", "off", "failed")
+_DEAD_FOR = timedelta(days=7)
 _STATUSES = ("firing", "acknowledged")
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -61,4 +66,40 @@ def _told(organization: str, groups: list[_Group]) -> Iterator[tuple[str, Row]]:
         yield OLDEST, ("", (own,), max(0.0, *(one.oldest for one in groups)))
 
 
-SOURCES = (Source("alerts", (OPEN, SUPPRESSED, OLDEST), _open_alerts),)
+_OUTBOX = """
+SELECT organization.slug, count(one.id) FILTER (WHERE one.done_at IS NULL),
+    count(one.id) FILTER (WHERE one.done_at IS NULL AND one.attempt > 0),
+    extract(epoch FROM %s - min(one.queued_at) FILTER (WHERE one.done_at IS NULL))::float8,
+    count(one.id) FILTER (WHERE one.done_at IS NOT NULL)
+FROM organizations_organization AS organization LEFT JOIN (alerts_delivery AS one JOIN alerts_channel AS channel
+    ON channel.id = one.channel_id AND channel.organization_id = one.organization_id AND channel.source = 'live')
+    ON one.organization_id = organization.slug
+    AND (one.done_at IS NULL OR one.state IN ('dead', 'expired') AND one.done_at > %s)
+WHERE organization.slug = ANY(%s) GROUP BY organization.slug
+"""
+_CHANNELS = """
+SELECT organization_id, state, count(*) FROM alerts_channel
+WHERE organization_id = ANY(%s) AND source = 'live' GROUP BY organization_id, state
+"""
+
+
+def _outbox(store: Store, scrape: Scrape) -> Found:
+    """Of each organization, also where nothing waits: no series comes and goes."""
+    with scrape.scope.enter(), connection.cursor() as cursor:
+        cursor.execute(_OUTBOX, [scrape.now, scrape.now - _DEAD_FOR, list(scrape.currencies)])
+        rows = cursor.fetchall()
+        cursor.execute(_CHANNELS, [list(scrape.currencies)])
+        channels = {(organization, state): number for organization, state, number in cursor.fetchall()}
+    for organization, pending, retrying, oldest, dead in rows:
+        own = ("organization", organization)
+        for family, number in ((PENDING, pending), (RETRYING, retrying), (DEAD, dead)):
+            yield family, ("", (own,), number)
+        yield OLDEST_PENDING, ("", (own,), max(0.0, oldest or 0.0))
+        for state in CHANNEL_STATES:
+            yield CHANNELS, ("", (own, ("state", state)), channels.get((organization, state), 0))
+
+
+SOURCES = (
+    Source("alerts", (OPEN, SUPPRESSED, OLDEST), _open_alerts),
+    Source("outbox", (PENDING, RETRYING, OLDEST_PENDING, DEAD, CHANNELS), _outbox),
+)

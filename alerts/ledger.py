@@ -1,4 +1,7 @@
-"""The one writer and locker of alerts: rows held in one order, and everything of a verb written in one statement."""
+"""The one writer and locker of alerts: rows held in one order, and everything of a verb written in one statement.
+
+That includes the deliveries: who is to be told is decided and stored in the transaction of what happened.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,6 +12,7 @@ import msgspec
 from django.db import connection
 from msgspec import Struct
 
+from alerts.routing import QUEUE
 from alerts.states import State
 
 # Every column that a State has, as its table calls it, with the type that JSON's text becomes.
@@ -58,13 +62,21 @@ def _rows(types: Mapping[str, str]) -> str:
 
 
 _SET = ", ".join(f"{name} = row.{name}" for name in _TYPES if name not in _FIXED)
-# In one round trip. References are checked at the end of a statement, so an alert and its events may come together.
-# The ids of those that change are told twice: as a list they are found by their key, also in a table never analyzed.
+_TOLD = "id, organization_id, source, severity, alert_type, model_name, labels, metadata"
+# In one round trip. References are checked at the end of a statement, so an alert, its events and the deliveries that
+# follow from them may come together. The ids of those that change are told twice: as a list they are found by their
+# key, also in a table never analyzed.
 _WRITE = f"""
-WITH fresh AS (INSERT INTO alerts_alert ({COLUMNS}) SELECT {COLUMNS} FROM {_rows(_TYPES)}),
-changed AS (UPDATE alerts_alert AS alert SET {_SET} FROM {_rows(_TYPES)}
-    WHERE alert.id = row.id AND alert.organization_id = row.organization_id AND alert.id = ANY(%s::uuid[]))
-INSERT INTO alerts_event ({", ".join(_EVENT)}) SELECT {", ".join(_EVENT)} FROM {_rows(_EVENT)}
+WITH begun AS (SELECT {COLUMNS} FROM {_rows(_TYPES)}), moved AS (SELECT {COLUMNS} FROM {_rows(_TYPES)}),
+fresh AS (INSERT INTO alerts_alert ({COLUMNS}) SELECT {COLUMNS} FROM begun),
+changed AS (UPDATE alerts_alert AS alert SET {_SET} FROM moved AS row
+    WHERE alert.id = row.id AND alert.organization_id = row.organization_id AND alert.id = ANY(%s::uuid[])),
+written AS (INSERT INTO alerts_event ({", ".join(_EVENT)}) SELECT {", ".join(_EVENT)} FROM {_rows(_EVENT)}
+    RETURNING id AS event_id, alert_id, tells, withheld),
+told AS (SELECT written.event_id, written.tells, alert.* FROM written
+    JOIN (SELECT {_TOLD} FROM begun UNION ALL SELECT {_TOLD} FROM moved) AS alert ON alert.id = written.alert_id
+    WHERE written.tells <> '' AND written.withheld = ''),
+{QUEUE}
 """
 # 64 bits of the fingerprint, in which the organization is; taken in the order in which rows are, too.
 _LOCK = (
@@ -130,7 +142,7 @@ def hold_to_reopen(identifiers: Sequence[UUID]) -> set[UUID]:
 
 
 def write(*, fresh: Sequence[State] = (), changed: Sequence[State] = (), entries: Sequence[Entry] = ()) -> None:
-    """New alerts, changed ones and the lines of their timelines, in the caller's transaction."""
+    """New alerts, changed ones, the lines of their timelines, and deliveries of these, in the caller's transaction."""
     if fresh or changed or entries:
         with connection.cursor() as cursor:
             new, old, told = (msgspec.json.encode(rows).decode() for rows in (fresh, changed, entries))

@@ -15,8 +15,10 @@ from django.utils.safestring import SafeString
 from alerts.models import Alert
 from alerts.states import RANKS
 from organizations.lists import CappedPaginator, ChoiceFilter, SinceFilter, Tone
+from organizations.models import Membership
 from organizations.site import DATA_READERS, organizations_of
 
+WRITERS = frozenset({Membership.Role.OWNER.value, Membership.Role.OPERATOR.value})  # who may change what is told
 SEVERITY_TONES: Mapping[str, Tone] = {"critical": "bad", "warning": "warn"}
 STATUS_TONES: Mapping[str, Tone] = {"firing": "bad", "acknowledged": "warn", "resolved": "good"}
 WORST_FIRST, NEWEST_FIRST = ("rank", "-first_seen_at", "-id"), ("-first_seen_at", "-id")

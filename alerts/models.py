@@ -1,9 +1,14 @@
-"""Alerts and their timelines. Only `ledger` writes these tables; the database itself refuses to lose a row of them."""
+"""Alerts and their timelines (written by `ledger` alone), and whom they are told to: channels, routes, deliveries.
+
+The database itself refuses to lose an alert, a line of a timeline, or what was told.
+"""
 
 from typing import get_args
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from alerts.channels import TRANSPORTS
 from alerts.states import Kind, Severity, Status
 from organizations.models import Organization, User
 
@@ -85,3 +90,128 @@ class AlertEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.actor}"
+
+
+class Channel(models.Model):
+    """Where notices of alerts go: what it must know to send them, how fast it may, and how it has been.
+
+    Its secrets are sealed. `state` is on, off (by a person), failed (by itself, after errors that no trying again
+    mends) or retired (for good; the log still names it).
+    """
+
+    id = models.UUIDField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False)
+    source = models.CharField(max_length=10)
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=30, choices=lambda: [(one.kind, one.title) for one in TRANSPORTS.values()])
+    audience = models.CharField(max_length=10, choices=[("developer", "Developers"), ("executive", "Executives")])
+    events = ArrayField(models.CharField(max_length=12))
+    settings = models.JSONField()
+    sealed = models.TextField()
+    per_minute = models.IntegerField()
+    burst = models.IntegerField()
+    at_once = models.IntegerField()
+    state = models.CharField(max_length=10)
+    state_because = models.TextField()
+    failures = models.IntegerField()  # since the last success
+    last_success_at = models.DateTimeField(null=True)
+    last_failure_at = models.DateTimeField(null=True)
+    last_failure = models.TextField()
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "alerts_channel"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """Which alerts of an organization which of its channels are told of; what is left empty fits every alert.
+
+    `alert_types`, `model_names` and the values of `labels` are patterns, in which * stands for anything.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False)
+    source = models.CharField(max_length=10)
+    name = models.CharField(max_length=100)
+    enabled = models.BooleanField(default=True)
+    severities = ArrayField(models.CharField(max_length=10), blank=True)
+    alert_types = ArrayField(models.CharField(max_length=100), blank=True)
+    model_names = ArrayField(models.CharField(max_length=200), blank=True)
+    labels = models.JSONField(blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "alerts_route"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Delivery(models.Model):
+    """One notice to one channel: the outbox while it is pending or being sent, and the log for ever after.
+
+    `because` says in a word why it is dead, expired or skipped. `alert` is None where it tells of none: a test, a
+    summary of what expired, the switch that is pressed every minute.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False)
+    key = models.UUIDField()
+    channel = models.ForeignKey(Channel, on_delete=models.DO_NOTHING, db_constraint=False, related_name="deliveries")
+    alert = models.ForeignKey(
+        Alert, on_delete=models.DO_NOTHING, db_constraint=False, related_name="deliveries", null=True
+    )
+    event_id = models.BigIntegerField(null=True)
+    event = models.CharField(max_length=12)
+    about = models.JSONField()
+    state = models.CharField(max_length=10)
+    because = models.TextField()
+    attempt = models.IntegerField("tries")
+    unsure = models.BooleanField()
+    queued_at = models.DateTimeField("queued")
+    next_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+    reference = models.JSONField()
+
+    class Meta:
+        managed = False
+        db_table = "alerts_delivery"
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.channel.name}"
+
+
+class Attempt(models.Model):
+    """One try of a delivery, never changed: how long it took and what became of it; `answer` is scrubbed."""
+
+    id = models.BigIntegerField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False)
+    delivery = models.ForeignKey(Delivery, on_delete=models.DO_NOTHING, db_constraint=False, related_name="attempts")
+    number = models.IntegerField()
+    at = models.DateTimeField()
+    took_ms = models.IntegerField(null=True)
+    outcome = models.CharField(max_length=12)
+    status = models.IntegerField(null=True)
+    words = models.TextField()
+    answer = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "alerts_attempt"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"try {self.number}: {self.outcome}"

@@ -6,12 +6,9 @@ from alerts.states import Happening, State
 def withheld(state: State, happening: Happening) -> str:
     """Why nobody is told, in a word; "" when receivers are told, or when there is nothing to tell.
 
-    An end is told whatever silences the alert: who heard of it must hear that it is over.
+    An end is told whatever silences the alert: who heard of it must hear that it is over. What is no live data is
+    told to no live channel; that is for the routes.
     """
-    if not happening.tells:
-        return ""
-    if state.source != "live":
-        return state.source
     if happening.tells == "trigger" and state.suppressed_by:
         return state.suppressed_by[0].kind
     return ""

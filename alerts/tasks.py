@@ -5,15 +5,19 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from alerts import changes, tending
+from alerts import changes, expiry, settling, switch, tending
+from alerts.dispatching import Dispatcher
 from bedrock import slots
 
 EVERY = timedelta(seconds=10)
+_HELPERS, _HELP_SECONDS = 4, 8.0  # threads, seconds
+# Slots of half a minute: two beats that are a minute apart never fall into one, however late a worker comes to them.
+_PRESSED_AT_MOST = switch.EVERY / 2
 
 
 @shared_task
 def tend() -> None:
-    """End what has run out, tell of changed settings, delete what is too old; once a slot, whoever beats.
+    """End what has run out, tell of changed settings, drop and delete what is too old; once a slot, whoever beats.
 
     Each of them is done whether the one before it could be or not; a slot in which one failed is given back.
     """
@@ -21,7 +25,8 @@ def tend() -> None:
     if not slots.claim("tend", now=now, every=EVERY):
         return
     failed: Exception | None = None
-    for work in (tending.run_out, changes.tell_of_audited, tending.forget):
+    for work in (tending.run_out, changes.tell_of_audited, tending.forget, expiry.expire, expiry.forget,
+                 settling.end_moot):  # fmt: skip
         try:
             work(now)
         except Exception as error:
@@ -29,3 +34,22 @@ def tend() -> None:
     if failed is not None:
         slots.release("tend", now=now, every=EVERY)
         raise failed
+
+
+@shared_task
+def dispatch() -> None:
+    """Send what is due, beside whoever else does: so that notices go out while `dispatch` is away."""
+    Dispatcher(threads=_HELPERS).drain(_HELP_SECONDS)
+
+
+@shared_task
+def pulse() -> None:
+    """Press the dead-man's switches; at every beat of one beat, which is once a minute, and of another hardly more."""
+    now = timezone.now()
+    if not slots.claim("pulse", now=now, every=_PRESSED_AT_MOST):
+        return
+    try:
+        switch.press(switch.organizations())
+    except Exception:
+        slots.release("pulse", now=now, every=_PRESSED_AT_MOST)
+        raise

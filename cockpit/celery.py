@@ -53,6 +53,8 @@ app.conf.update(
             "options": {"expires": float(settings.GATHER_INTERVAL)},
         },
         "tend": {"task": "alerts.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
+        "dispatch": {"task": "alerts.tasks.dispatch", "schedule": 10.0, "options": {"expires": 10.0}},
+        "pulse": {"task": "alerts.tasks.pulse", "schedule": 60.0, "options": {"expires": 60.0}},
     },
 )
 app.autodiscover_tasks(["monitoring", "alerts"])

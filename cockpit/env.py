@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,11 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from psycopg import ProgrammingError, conninfo
 
+from alerts.channels.addresses import Allowed
+from alerts.channels.base import Mail
 from bedrock import hosts, origins
+from cockpit.outgoing import mail_of, outgoing
+from cockpit.variables import Reader
 
 ROOT = Path(__file__).resolve().parent.parent
 Environment = Literal["development", "production"]
@@ -66,70 +70,21 @@ class Env:
     web_threads: int
     host_name: str
     gather_interval: int
+    public_url: str
+    web_url: str
+    email_url: str | None
+    email_from: str
+    outgoing_allowed: tuple[Allowed, ...]
+    outgoing_bridge: bool
 
     @property
     def production(self) -> bool:
         return self.environment == "production"
 
-
-class _Reader:
-    """Takes variables out of a mapping one by one and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.faults: list[str] = []
-        self.seen: set[str] = set()
-
-    def fault(self, name: str, problem: str) -> None:
-        self.faults.append(f"{name}: {problem}")
-
-    def text(self, name: str, default: str = "") -> str:
-        self.seen.add(name)
-        return self._environ.get(name, "").strip() or default
-
-    def secret(self, name: str) -> str | None:
-        """`NAME`, or the content of the file that `NAME_FILE` names (for container secrets)."""
-        value, path = self.text(name), self.text(f"{name}_FILE")
-        if value and path:
-            self.fault(name, f"is set, and {name}_FILE too; set only one of them")
-        if path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                self.fault(f"{name}_FILE", f"cannot be read ({type(error).__name__})")
-        return value or None
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        text = self.text(name, str(default))
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            self.fault(name, f"must be a whole number from {low} to {high}")
-            return default
-        return int(text)
-
-    def boolean(self, name: str, default: bool) -> bool:
-        text = self.text(name, "true" if default else "false").lower()
-        if text not in ("true", "false", "1", "0"):
-            self.fault(name, "must be true or false")
-        return text in ("true", "1")
-
-    def words(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        text = self.text(name)
-        return tuple(word.strip() for word in text.split(",") if word.strip()) if text else default
-
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        text = self.text(name, default).lower()
-        if text not in choices:
-            self.fault(name, f"must be one of {', '.join(choices)}")
-            return default
-        return text
-
-    def url(self, name: str, check: Callable[[str], str | None]) -> str | None:
-        value = self.secret(name)
-        problem = check(value) if value else None
-        if problem:
-            self.fault(name, problem)
-            return None
-        return value
+    @property
+    def mail(self) -> Mail | None:
+        """The server that takes e-mail; None where none is named."""
+        return mail_of(self.email_url, self.email_from) if self.email_url else None
 
 
 def _database_problem(url: str) -> str | None:
@@ -159,7 +114,7 @@ def _endpoint_problem(endpoint: str) -> str | None:
     return None if fine else "must look like localhost:4317 or https://host:4318"
 
 
-def _embed_origins(reader: _Reader, environment: str) -> tuple[str, ...]:
+def _embed_origins(reader: Reader, environment: str) -> tuple[str, ...]:
     found = [origins.normal(word, http=environment == "development") for word in reader.words("EMBED_ORIGINS")]
     if len(found) > _MOST_ORIGINS:
         reader.fault("EMBED_ORIGINS", f"must be at most {_MOST_ORIGINS} origins")
@@ -196,7 +151,7 @@ def _kept_secret(data_dir: Path, name: str) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _read_secrets(reader: _Reader, environment: str, data_dir: Path) -> tuple[str, tuple[str, ...]]:
+def _read_secrets(reader: Reader, environment: str, data_dir: Path) -> tuple[str, tuple[str, ...]]:
     """SECRET_KEY and KEY_PEPPER (a comma list): generated in development, demanded in production."""
     found: dict[str, tuple[str, ...]] = {}
     for name, floor in (("SECRET_KEY", 50), ("KEY_PEPPER", 32)):
@@ -220,7 +175,7 @@ def _read_secrets(reader: _Reader, environment: str, data_dir: Path) -> tuple[st
     return found["SECRET_KEY"][0], found["KEY_PEPPER"]
 
 
-def _check_production(reader: _Reader, env: Env) -> None:
+def _check_production(reader: Reader, env: Env) -> None:
     if not env.allowed_hosts or "*" in env.allowed_hosts:
         reader.fault("ALLOWED_HOSTS", "must name the host names served in production (never *)")
     if env.admin_password is not None and len(env.admin_password) < 12:
@@ -231,7 +186,7 @@ def _check_production(reader: _Reader, env: Env) -> None:
         reader.fault("SECURE_COOKIES", "must be true in production")
 
 
-def _general(reader: _Reader) -> dict[str, Any]:
+def _general(reader: Reader) -> dict[str, Any]:
     environments = ("development", "production")
     old_name = reader.text("NODE_ENV", "development")  # the documented name of another stack; "test" means development
     old_name = old_name if old_name in environments else "development"
@@ -252,7 +207,7 @@ def _general(reader: _Reader) -> dict[str, Any]:
     }
 
 
-def _services(reader: _Reader) -> dict[str, Any]:
+def _services(reader: Reader) -> dict[str, Any]:
     tracing = reader.text("TRACING_ENDPOINT") or None
     if tracing and (problem := _endpoint_problem(tracing)):
         reader.fault("TRACING_ENDPOINT", problem)
@@ -270,7 +225,7 @@ def _services(reader: _Reader) -> dict[str, Any]:
     }
 
 
-def _web(reader: _Reader, environment: str) -> dict[str, Any]:
+def _web(reader: Reader, environment: str) -> dict[str, Any]:
     local = ("localhost", "127.0.0.1", "[::1]") if environment == "development" else ()
     return {
         "host": reader.text("HOST", "127.0.0.1"),
@@ -292,11 +247,12 @@ def read(environ: Mapping[str, str]) -> Env:
     Raises:
         EnvironmentFaults: with one line for every variable that is missing, unsafe or malformed.
     """
-    reader = _Reader(environ)
+    reader = Reader(environ)
     general = _general(reader)
     secret_key, key_pepper = _read_secrets(reader, general["environment"], general["data_dir"])
     services, web = _services(reader), _web(reader, general["environment"])
-    env = Env(secret_key=secret_key, key_pepper=key_pepper, **general, **services, **web)
+    reached = outgoing(reader, general["environment"], web)
+    env = Env(secret_key=secret_key, key_pepper=key_pepper, **general, **services, **web, **reached)
     if env.production:
         _check_production(reader, env)
     for name in sorted(environ):

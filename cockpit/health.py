@@ -130,6 +130,7 @@ _PARTS: tuple[tuple[str, Check, bool], ...] = (
     ("workers", signs.workers, True),
     ("beat", signs.beat, True),
     ("fold", signs.fold, True),
+    ("dispatch", signs.dispatch, True),
     ("retention", signs.retention, True),
     ("alerts", signs.alerts, True),
     ("probes", signs.probes, True),
@@ -261,7 +262,9 @@ def _described(
 
 
 _WORDS: dict[str, Any] = {"database": "ok", "migrations": "ok", "role": "ok", "disk": "ok"}
-_SPARE = dict.fromkeys(("cache", "broker", "workers", "beat", "fold", "retention", "alerts", "probes"), "ok")
+_SPARE = dict.fromkeys(
+    ("cache", "broker", "workers", "beat", "fold", "dispatch", "retention", "alerts", "probes"), "ok"
+)
 _DOWN: dict[str, Any] = {"status": "down", "parts": {**_WORDS, "database": "down"}}
 
 
@@ -308,9 +311,9 @@ class HealthView(APIView):
         "readHealth",
         "How is the cockpit?",
         "Every part's state in a word; with a key or a session its latency, its age, what is wrong and what was last "
-        "wrong as well, and every probe of every host. A broker, worker, beat, folder or probe that is away or stale "
-        "is `degraded`: inferences are still taken and shown. Without the database, its schema and role, or room on "
-        "the disk, it is `down`. Answers within about two seconds, whatever hangs.",
+        "wrong as well, and every probe of every host. A broker, worker, beat, folder, dispatcher or probe that is "
+        "away or stale is `degraded`: inferences are still taken and shown. Without the database, its schema and "
+        "role, or room on the disk, it is `down`. Answers within about two seconds, whatever hangs.",
         {
             200: (Health, "Well enough to serve", {"status": "ok", "parts": {**_WORDS, **_SPARE}}),
             503: (Health, "Down", {"status": "down", "parts": {**_DOWN["parts"], **_SPARE, "probes": "degraded"}}),

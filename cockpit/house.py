@@ -10,8 +10,8 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import lists
-from alerts.models import Alert
+from alerts import journal, lists
+from alerts.models import Alert, Channel, Delivery
 from alerts.states import RANKS
 from cockpit import health
 from cockpit.dashboard import words
@@ -34,6 +34,7 @@ _INFERENCES, _KEYS, _AUDIT, _ALERTS = (
     "admin:monitoring_inference_changelist", "admin:organizations_apikey_changelist",
     "admin:organizations_auditevent_changelist", "admin:alerts_alert_changelist",
 )  # fmt: skip
+_CHANNELS, _DELIVERIES = "admin:alerts_channel_changelist", "admin:alerts_delivery_changelist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def look(reader: Reader, now: datetime) -> House:
     parts = _parts() if reader.administrator else []
     organizations = Organization.objects.filter(slug__in=reader.data).order_by("name")
     return House(
-        figures=_figures(reader, parts, groups, keys, _refused(reader, now)),
+        figures=_figures(reader, parts, groups, keys, _refused(reader, now), now),
         parts=parts,
         lines=[_line(one, groups, keys.get(one.slug, Keys()) if one.slug in reader.owned else None)
                for one in organizations],
@@ -185,9 +186,9 @@ def _listed(name: str, **filters: str) -> str:
 
 
 def _figures(
-    reader: Reader, parts: Sequence[Part], groups: Groups | None, keys: Mapping[str, Keys], refused: int
+    reader: Reader, parts: Sequence[Part], groups: Groups | None, keys: Mapping[str, Keys], refused: int, now: datetime
 ) -> list[Figure]:
-    found = [*([_wellness(parts)] if parts else []), _alerts(reader), *_calls(groups)]
+    found = [*([_wellness(parts)] if parts else []), _alerts(reader), *_told(reader, now), *_calls(groups)]
     tone: Tone = "warn" if refused else "plain"
     href = _listed(_AUDIT, action="sign_in_refused", since="24h")
     whose = "in 24 hours" if reader.administrator else "of your people, in 24 hours"
@@ -219,6 +220,32 @@ def _alerts(reader: Reader) -> Figure:
     told = ", ".join(f"{words.count(number)} {severity}" for severity, number in by.items() if number)
     tone = lists.SEVERITY_TONES.get(worst, "plain" if worst else "good")
     return Figure("Open alerts", words.count(sum(by.values())), told or "nothing is wrong", _listed(_ALERTS), tone)
+
+
+def _told(reader: Reader, now: datetime) -> list[Figure]:
+    """How the channels are, and how the telling goes; of live data, which alone leaves this machine."""
+    return [_channels(reader), _notices(reader, now)]
+
+
+def _channels(reader: Reader) -> Figure:
+    rows = Channel.objects.filter(organization__in=reader.data, source="live").exclude(state="retired").order_by()
+    states = dict(rows.values_list("state").annotate(number=Count("pk")))
+    told = ", ".join(f"{words.count(states[each])} {each}" for each in ("failed", "on", "off") if each in states)
+    tone: Tone = "bad" if "failed" in states else "good" if "on" in states else "plain"
+    number = words.count(sum(states.values()))
+    return Figure("Channels", number, told or "nobody is told of alerts", _listed(_CHANNELS, source="live"), tone)
+
+
+def _notices(reader: Reader, now: datetime) -> Figure:
+    """Those that wait; those that nobody will hear, as soon as there are any."""
+    rows = Delivery.objects.filter(organization__in=reader.data, channel__source="live")
+    waiting = words.count(journal.number(rows.filter(journal.WAITING)))
+    dead = journal.number(rows.filter(journal.DEAD, done_at__gte=minute(now - DAY)))
+    if dead:
+        href = _listed(_DELIVERIES, state="dead", event="alert", since="24h", source="live")
+        return Figure("Notices", words.count(dead), f"dead in 24 hours, {waiting} waiting", href, "bad")
+    href = _listed(_DELIVERIES, state="waiting", source="live")
+    return Figure("Notices", waiting, "waiting, none dead in 24 hours", href)
 
 
 def _calls(groups: Groups | None) -> list[Figure]:

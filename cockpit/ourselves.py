@@ -13,7 +13,7 @@ from cockpit.env import Env
 from cockpit.metrics import VERSION
 
 _NAMES = {"environment": "COCKPIT_ENV", "data_dir": "COCKPIT_DATA_DIR"}  # the others are called as their fields
-SECRETS = frozenset({"secret_key", "key_pepper", "database_url", "database_owner_url", "redis_url"})
+SECRETS = frozenset({"secret_key", "key_pepper", "database_url", "database_owner_url", "redis_url", "email_url"})
 # Not the cockpit's own: a machine's, a command's, or what `up` chooses for its children.
 LEFT_OUT = frozenset({"host_name", "admin_username", "admin_password", "api_key", "log_level", "log_format"})
 
@@ -29,7 +29,7 @@ def ourselves(env: Env) -> Ourselves:
 
 
 def _text(value: Any) -> str:
-    return redaction.redact_text(", ".join(value) if isinstance(value, tuple) else str(value))
+    return redaction.redact_text(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def _mark(env: Env, name: str) -> str:

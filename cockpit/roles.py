@@ -66,6 +66,7 @@ def python_roles(env: Env, places: Places) -> list[Role]:
         Role(name="worker", order=10, command=(*celery, *worker), environment={**with_owner, **_NO_ROOT_WARNING}),
         Role(name="beat", order=10, command=(*celery, *beat), environment=without_owner),
         Role(name="fold", order=10, command=manage("fold"), environment=without_owner),
+        Role(name="dispatch", order=10, command=manage("dispatch"), environment=without_owner),
     ]
 
 

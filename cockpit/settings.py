@@ -64,6 +64,11 @@ RATE_LIMIT_PER_MINUTE = ENV.rate_limit_per_minute
 FAILPOINT = ""  # where a test ends this process, bedrock/failpoints.py
 TRUSTED_PROXIES = ENV.trusted_proxies
 HOST_NAME = ENV.host_name
+PUBLIC_URL = ENV.public_url
+WEB_URL = ENV.web_url
+MAIL = ENV.mail
+OUTGOING_ALLOWED = ENV.outgoing_allowed
+OUTGOING_BRIDGE = ENV.outgoing_bridge
 GATHER_INTERVAL = ENV.gather_interval
 FLUSH_SECONDS = 2.0  # what is counted in process is written that often; 0 is never by itself (tests)
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from alerts import deliveries
 from bedrock.slots import Slot
 from monitoring import heartbeats
 from monitoring.store import current_store
@@ -17,6 +18,8 @@ from organizations.scope import Scope
 UP, LAST_SUCCESS = "cockpit_probe_up", "cockpit_probe_last_success_timestamp_seconds"
 _REMEMBERED = timedelta(hours=1)  # a probe that says nothing for longer belongs to a machine that is gone
 _FOLD_PATIENCE = 45.0  # seconds: it leaves a sign every five, and tries again after 30 at most
+_DISPATCH_PATIENCE = 45.0  # seconds: as the folder's
+_DUE_PATIENCE = 120.0  # seconds: what is due goes out at once, but for the pace of its channel
 _TEND_PATIENCE = 60.0  # seconds: it is done every ten
 _HOUSE_PATIENCE = 2.5 * 3600  # seconds: it is done once an hour, in an hour's first ten minutes
 
@@ -56,6 +59,18 @@ def beat() -> Sign:
 
 def fold() -> Sign:
     return _alive("fold", _FOLD_PATIENCE)
+
+
+def dispatch() -> Sign:
+    """The dispatcher's sign of life, and how long the oldest notice has been due."""
+    sign = _alive("dispatch", _DISPATCH_PATIENCE)
+    try:
+        due = deliveries.oldest_due()
+    finally:
+        connection.close()
+    if due is not None and due > _DUE_PATIENCE:
+        raise NotWell(f"a notice has been due for {due:.0f} s", sign.age)
+    return sign
 
 
 def patience() -> float:

@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from alerts import api as alerts_api
+from alerts import callbacks
 from cockpit import health, metrics
 from cockpit.dashboard import api as dashboard_api
 from cockpit.dashboard import embedding, fragments, views
@@ -49,6 +50,8 @@ urlpatterns = [
     path("api/monitoring/alerts/<str:id>/resolve", alerts_api.ResolveView.as_view(), name="alert-resolve"),
     path("api/monitoring/alerts/<str:id>/reopen", alerts_api.ReopenView.as_view(), name="alert-reopen"),
     path("api/monitoring/alerts/<str:id>/comment", alerts_api.CommentView.as_view(), name="alert-comment"),
+    path("api/monitoring/channels/<str:id>/pagerduty", callbacks.PagerDutyView.as_view(), name="pagerduty-back"),
+    path("api/monitoring/pulse", callbacks.PulseView.as_view(), name="pulse"),
     path("api/monitoring/deployments", alerts_api.DeploymentsView.as_view(), name="deployments"),
 ]
 handler400 = "cockpit.errors.bad_request"

@@ -243,6 +243,18 @@ FAMILIES: tuple[Family, ...] = (
         "How long it took until somebody looked after an alert, by severity",
     ),
     Family("cockpit_alert_resolve_seconds", "histogram", "alerts", "How long alerts were open, by severity"),
+    Family(
+        "cockpit_deliveries_total",
+        "counter",
+        "alerts",
+        "Tries to tell a channel, by channel and outcome: sent, retried, dead",
+    ),
+    Family("cockpit_delivery_seconds", "histogram", "alerts", "From an alert's event to its notice being taken"),
+    Family("cockpit_outbox_pending", "gauge", "alerts", "Notices that wait to be sent"),
+    Family("cockpit_outbox_oldest_seconds", "gauge", "alerts", "Age of the oldest notice that waits to be sent"),
+    Family("cockpit_outbox_retrying", "gauge", "alerts", "Waiting notices that were tried before"),
+    Family("cockpit_outbox_dead", "gauge", "alerts", "Notices of the last 7 days that were given up or too old"),
+    Family("cockpit_channels", "gauge", "alerts", "Channels by state: on, off, failed"),
     # self
     Family("cockpit_probe_up", "gauge", "self", "Whether the probe was read"),
     Family("cockpit_probe_duration_seconds", "gauge", "self", "How long reading the probe took"),

@@ -30,6 +30,7 @@ GRANT {INGEST} TO {APP} WITH INHERIT FALSE, SET TRUE;
 _NARROW = {
     "organizations_auditevent": "SELECT, INSERT",
     "alerts_event": "SELECT, INSERT",
+    "alerts_attempt": "SELECT, INSERT",
     "django_migrations": "SELECT",
     "django_content_type": "SELECT",
     "auth_permission": "SELECT",

@@ -25,7 +25,10 @@ class OrganizationFilter(admin.SimpleListFilter):
         return list(Organization.objects.filter(slug__in=own).values_list("slug", "name"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(organization=self.value()) if self.value() else queryset
+        if not self.value():
+            return queryset
+        own = {slug for slug, _ in self.lookup_choices}  # what else an address may name is not asked for
+        return queryset.filter(organization=self.value()) if self.value() in own else queryset.none()
 
 
 class OwnOrganizationFilter(OrganizationFilter):

@@ -2,6 +2,8 @@
 
 FAILPOINT_FILE holds what bedrock/failpoints.py reads, such as `alert.written:40`; it is read when a worker starts, so
 that the next one can be told another point. Each that ends itself adds its point to FAILPOINT_FILE.reached.
+
+A dispatcher started with FAILPOINT ends itself there, or stops where FAILPOINT_SIGNAL is SIGSTOP.
 """
 
 import os
@@ -25,3 +27,7 @@ if "granian" in sys.argv[0]:  # the other roles of the house stay well
     _FILE = Path(os.environ["FAILPOINT_FILE"])
     FAILPOINT = _FILE.read_text().strip()
     os.kill = _tell_and_kill
+elif "dispatch" in sys.argv and "FAILPOINT" in os.environ:
+    FAILPOINT = os.environ["FAILPOINT"]
+    _number = signal.Signals[os.environ.get("FAILPOINT_SIGNAL", "SIGKILL")]
+    os.kill = lambda pid, number: _kill(pid, _number if pid == os.getpid() else number)

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from alerts import lifecycle
-from alerts.models import Alert
+from alerts.models import Alert, Delivery, Route
 from alerts.states import Report
 from cockpit import health, house
 from monitoring.models import Inference
@@ -26,18 +26,19 @@ from organizations.admin import told
 from organizations.lists import relative
 from organizations.models import ApiKey, AuditEvent, Membership, User
 from organizations.scope import Scope
+from tests import channels
 
 Make = Callable[..., Any]
 OWN, OTHER = "swaggystacks", "scientia_capital"
 ROLES = ("root", "owner", "operator", "analyst")
 INFERENCE = "/api/monitoring/dashboard/inference"
-APPS = {"inference": "monitoring", "alert": "alerts"}  # of every other model: organizations
+APPS = {"inference": "monitoring", **dict.fromkeys(("alert", "channel", "route", "delivery"), "alerts")}
 LISTS = {
     model: f"/admin/{APPS.get(model, 'organizations')}/{model}/"
-    for model in ("organization", "membership", "user", "apikey", "auditevent", "inference", "alert")
+    for model in ("organization", "membership", "user", "apikey", "auditevent", "inference", *list(APPS)[1:])
 }
 FOR_OWNERS = {"membership", "user", "apikey"}
-FIXED = {"apikey", "auditevent", "inference", "alert"}  # shown and never edited
+FIXED = {"apikey", "auditevent", "inference", "alert", "delivery"}  # shown and never edited
 
 
 @dataclass
@@ -70,6 +71,8 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
     key = make_key(slug)
     send(client, key, {"modelName": f"{mark}-model"}, {"modelName": f"{mark}-model", "status": "error",
                                                       "errorType": f"{mark}-error"})  # fmt: skip
+    told = channels.channel("https://example.org/", organization=slug, name=f"{mark}-channel")
+    channels.route(told, organization=slug, name=f"{mark}-route")
     report = Report(alert_type=f"{mark}-alert", severity="critical", message=f"{mark}-message")
     lifecycle.fire(scope=Scope.of(slug), organization=slug, reports=[report], now=timezone.now(), via="api")
     with Scope.of(slug).enter():
@@ -84,6 +87,9 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
             "auditevent": str(AuditEvent.objects.get(actor=f"{mark}-guest").pk),
             "inference": str(Inference.objects.filter(status="error").get().pk),
             "alert": str(Alert.objects.get().pk),
+            "channel": str(told),
+            "route": str(Route.objects.get().pk),
+            "delivery": str(Delivery.objects.get().pk),
         }
     return Place(slug, mark, people, rows)
 
@@ -136,15 +142,16 @@ def page_of(answer: Any) -> str:
 
 def expected(role: str, model: str, view: str) -> int:
     """What a page of a row of one's own organization answers."""
-    owner = role in ("root", "owner")
+    owner, writer = role in ("root", "owner"), role != "analyst"
     if model in FOR_OWNERS and not owner:
         return 302 if view == "history" else 403  # a row that is not to be seen is as one that is not there
     if view in ("", "change", "history"):
         return 200
     if view == "add":
-        allowed = {"membership": owner, "user": owner, "apikey": owner, "organization": role == "root"}
+        allowed = {"membership": owner, "user": owner, "apikey": owner, "organization": role == "root",
+                   "channel": writer, "route": writer}  # fmt: skip
         return 200 if allowed.get(model) else 403
-    return 200 if owner and model in ("membership", "user") else 403
+    return 200 if (owner and model in ("membership", "user")) or (writer and model == "route") else 403
 
 
 class TestPages:
@@ -256,7 +263,7 @@ class TestQueries:
         self.many(make_person, make_key, client)
         after = {path: self.count(reader, path) for path in pages}
         assert after == before
-        assert max(after.values()) <= 20, after
+        assert max(after.values()) <= 21, after
 
     def test_the_list_of_inferences_counts_no_further_than_pages_are_turned(self, own: Place, root: Client) -> None:
         with CaptureQueriesContext(connection) as asked:
@@ -366,8 +373,8 @@ class TestHome:
     ) -> None:
         page = page_of(root.get("/admin/"))
         shown = figures(page)
-        assert shown.keys() == {"The cockpit", "Open alerts", "Inferences stored", "Failed calls", "Refused sign-ins",
-                                "Keys that expire", "Keys never used"}  # fmt: skip
+        assert shown.keys() == {"The cockpit", "Open alerts", "Channels", "Notices", "Inferences stored",
+                                "Failed calls", "Refused sign-ins", "Keys that expire", "Keys never used"}  # fmt: skip
         assert (shown["Inferences stored"], shown["Failed calls"], shown["Refused sign-ins"]) == ("4", "2", "2")
         assert shown["Open alerts"] == "2"
         for name in ("Database", "Cache", "Disk", "SwaggyStacks", "ScientiaCapital", "Shared platform"):
@@ -426,7 +433,7 @@ class TestHome:
         answer = root.get("/admin/")
         assert answer.status_code == 200
         page = page_of(answer)
-        assert figures(page)["The cockpit"] == "6 not well"  # broker, workers, beat, fold and probes do not run here
+        assert figures(page)["The cockpit"] == "7 not well"  # broker, workers, beat, fold, dispatch and probes are away
         assert "degraded" in page
         assert "ConnectionError" in page
         assert "127.0.0.1:1" not in page
@@ -454,7 +461,7 @@ class TestHome:
 
     def test_an_empty_house_shows_zeros_and_dashes(self, make_person: Make) -> None:
         page = page_of(signed_in(make_person("new", **{OWN: "analyst"})).get("/admin/"))
-        names = ("Open alerts", "Inferences stored", "Failed calls", "Refused sign-ins")
+        names = ("Open alerts", "Channels", "Notices", "Inferences stored", "Failed calls", "Refused sign-ins")
         assert figures(page) == dict.fromkeys(names, "0")
         assert page.count('title="no data"') == 3
         assert "signed in</a>" in page

@@ -287,13 +287,13 @@ class TestTheProcess:
     def test_every_setting_is_compared_or_left_out_for_a_reason(self) -> None:
         names = {field.name for field in fields(Env)}
         assert names >= SECRETS | LEFT_OUT
-        documented = {code(row[0])[0] for heading in ("General", "Secrets", "Database and cache", "Web")
+        documented = {code(row[0])[0] for heading in ("General", "Secrets", "Database and cache", "Web", "Notices")
                       for row in table("reference/settings.md", heading)}  # fmt: skip
         told = ourselves(self.ENV)
         assert documented - {"NODE_ENV"} - {name.upper() for name in LEFT_OUT} <= {*told.settings, *told.secrets}
 
     def test_every_secret_is_one(self) -> None:
-        secret = {code(row[0])[0] for heading in ("Secrets", "Database and cache")
+        secret = {code(row[0])[0] for heading in ("Secrets", "Database and cache", "Notices")
                   for row in table("reference/settings.md", heading) if "*file*" in row[2]}  # fmt: skip
         assert secret - {"ADMIN_PASSWORD"} == {name.upper() for name in SECRETS}
 

@@ -169,7 +169,7 @@ class TestRunOut:
         with EVERYONE.enter():
             rows = list(AuditEvent.objects.filter(action="tended").values_list("organization", "actor", "object_id"))
         assert sorted(rows) == sorted((state.organization_id, "system", str(state.id)) for state in both)
-        assert lines(demo) == [("resolved", "resolve", "demo")]
+        assert lines(demo) == [("resolved", "resolve", "")]
 
     def test_many_end_in_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tending, "BATCH", 7)

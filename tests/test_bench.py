@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from bench.delivery import alert, medians, number_of, spread
 from bench.rig import percentile
 from bench.screenshots import kind_of, name_of, size_of
 
@@ -44,3 +45,13 @@ def test_a_kind_becomes_a_files_name() -> None:
 def test_the_size_of_a_picture_is_read_from_its_head() -> None:
     head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 1440, 900)
     assert size_of(head) == (1440, 900)
+
+
+def test_a_notice_is_known_by_its_number() -> None:
+    assert number_of(alert(42).encode()) == 42
+    assert number_of(b'{"type":"channel.test"}') is None
+
+
+def test_times_are_spread_and_rounds_have_their_middle() -> None:
+    assert spread([0.001, 0.002, 0.003]) == {"p50_ms": 2.0, "p95_ms": 2.9, "p99_ms": 3.0, "most_ms": 3.0}
+    assert medians([{"calm": {"p50_ms": each}} for each in (3.0, 1.0, 2.0)]) == {"calm": {"p50_ms": 2.0}}

@@ -27,7 +27,9 @@ from cockpit.celery import app as heartbeat
 from cockpit.embedded.binaries import find_pg_bin
 from cockpit.embedded.places import Places
 from cockpit.env import ROOT, Env, EnvironmentFaults
+from cockpit.outgoing import outgoing
 from cockpit.roles import Role, python_roles
+from cockpit.variables import Reader
 from deploy.healthy import BEAT_PATIENCE, CHECKS
 from deploy.make_roles import make_roles
 from organizations.database_roles import APP, OWNER, roles_sql
@@ -35,7 +37,8 @@ from tests.servers import await_true, clean_environment, data_dir, throwaway_pos
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "web", "worker", "beat", "fold")
+ROLES = ("web", "worker", "beat", "fold", "dispatch")
+OURS = ("migrate", *ROLES)
 SET = {"ALLOWED_HOSTS": "cockpit.example.org"}  # what a person must set
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Z_]+)(?:(:[-?])([^}]*))?\}")
@@ -104,7 +107,7 @@ class TestRoles:
         assert set(SERVICES) == roles | {"postgres", "valkey", "migrate"}
         assert roles == set(CHECKS)
 
-    @pytest.mark.parametrize("service", ["web", "worker", "beat", "fold"])
+    @pytest.mark.parametrize("service", ROLES)
     def test_a_service_runs_its_roles_own_command(self, service: str, secrets: Path) -> None:
         words = ["python", *role_of(service, secrets).command[1:]]
         assert command_of(service) == [word.replace(f"{ROOT}/", "") for word in words]
@@ -114,7 +117,7 @@ class TestRoles:
         for name in ("DATABASE_POOL", "STATEMENT_TIMEOUT", "PORT"):
             assert given[name] == role.environment[name]
 
-    @pytest.mark.parametrize("service", ["web", "worker", "beat", "fold"])
+    @pytest.mark.parametrize("service", ROLES)
     def test_the_owners_url_is_only_where_roles_say_so(self, service: str, secrets: Path) -> None:
         env = environment.read(
             {**variables_of(service, secrets), "DATABASE_OWNER_URL_FILE": f"{secrets}/database_owner_url"}
@@ -158,11 +161,11 @@ class TestEnvironment:
 
     @pytest.mark.parametrize("service", OURS)
     def test_every_name_is_a_setting(self, service: str, secrets: Path) -> None:
-        reader = environment._Reader({})
+        reader = Reader({})
         general = environment._general(reader)
         environment._read_secrets(reader, "production", general["data_dir"])
         environment._services(reader)
-        environment._web(reader, "production")
+        outgoing(reader, "production", environment._web(reader, "production"))
         assert set(variables_of(service)) <= reader.seen
 
     def test_the_host_names_must_be_set(self) -> None:
@@ -217,6 +220,29 @@ class TestHardening:
         assert COMPOSE["networks"]["data"] == {"internal": True}
         assert {name for name, service in SERVICES.items() if "front" in service["networks"]} == {"web"}
 
+    def test_who_sends_notices_has_a_way_out_and_the_mail_server(self) -> None:
+        out = {name for name, service in SERVICES.items() if "out" in service["networks"]}
+        assert out == {"worker", "dispatch"}  # a worker sends while the dispatcher is away
+        mail = {name for name, service in SERVICES.items() if "email_url" in service.get("secrets", ())}
+        assert mail == {*out, "web"}  # which sends a test
+        assert not any("ports" in SERVICES[name] for name in out)
+
+    @pytest.mark.parametrize("service", ROLES)
+    def test_mail_is_off_until_its_file_says_something(self, service: str, secrets: Path, tmp_path: Path) -> None:
+        assert env_of(service, secrets).mail is None
+        if "email_url" not in SERVICES[service]["secrets"]:
+            return
+        shutil.copytree(secrets, tmp_path / "secrets")
+        (tmp_path / "secrets" / "email_url").write_text("smtp://me:secret@mail.example.org\n")
+        env = environment.read(variables_of(service, tmp_path / "secrets", EMAIL_FROM="cockpit@example.org"))
+        assert env.mail
+        assert (env.mail.host, env.mail.sender) == ("mail.example.org", "cockpit@example.org")
+
+    def test_the_switch_is_pressed_at_the_web_service(self, secrets: Path) -> None:
+        env = env_of("worker", secrets)
+        assert env.web_url == f"http://web:{env.port}"
+        assert "data" in SERVICES["web"]["networks"]
+
     def test_data_lies_in_named_volumes(self) -> None:
         mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
         assert mounts == {
@@ -230,7 +256,7 @@ class TestHardening:
 class TestOrder:
     def test_everything_waits_for_what_it_stands_on(self) -> None:
         assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-        for service in ("web", "worker", "beat", "fold"):
+        for service in ROLES:
             assert SERVICES[service]["depends_on"] == {
                 "postgres": {"condition": "service_healthy"},
                 "valkey": {"condition": "service_healthy"},
@@ -273,7 +299,7 @@ class TestSecrets:
         for path in files.values():
             assert path.stat().st_mode & 0o777 == 0o600
             assert path.stat().st_uid == os.getuid()
-            assert path.read_text().strip() not in said
+            assert path.name == "email_url" or path.read_text().strip() not in said
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
     def test_nothing_is_written_twice(self, tmp_path: Path) -> None:
@@ -487,13 +513,14 @@ class TestForReal:
             assert ended.returncode == 0, ended.stderr
             assert "ck_" not in ended.stdout
 
-    def test_fold_is_healthy_while_it_folds(self, migrated: tuple[Path, Path]) -> None:
-        variables = in_service("fold", migrated)
-        assert not healthy("fold", variables)
-        with running(command_of("fold"), variables) as folder:
-            assert await_true(lambda: healthy("fold", variables), 90)
-            assert folder.poll() is None
-        assert not healthy("fold", variables)
+    @pytest.mark.parametrize("service", ["fold", "dispatch"])
+    def test_one_that_talks_with_the_database_is_healthy(self, migrated: tuple[Path, Path], service: str) -> None:
+        variables = in_service(service, migrated)
+        assert not healthy(service, variables)
+        with running(command_of(service), variables) as process:
+            assert await_true(lambda: healthy(service, variables), 90)
+            assert process.poll() is None
+        assert not healthy(service, variables)
 
     def test_web_is_healthy_when_it_is_ready(self, migrated: tuple[Path, Path], tmp_path: Path) -> None:
         port = free_port()
@@ -588,7 +615,7 @@ class TestImage:
 
     def test_all_of_the_product_is_copied(self) -> None:
         copied = " ".join(rest for word, rest in dockerfile() if word == "COPY")
-        for path in ("manage.py", "bedrock", "organizations", "monitoring", "cockpit", "templates", "static"):
+        for path in ("manage.py", "bedrock", "organizations", "monitoring", "alerts", "cockpit", "templates", "static"):
             assert f" {path}" in f" {copied}"
 
     def test_the_last_stage_runs_unprivileged_what_compose_runs(self) -> None:
@@ -637,7 +664,8 @@ class TestImage:
 
     def test_every_program_of_it_can_be_loaded(self, image: Path, secrets: Path) -> None:
         code = (
-            "import cockpit.wsgi, cockpit.celery, deploy.healthy, deploy.make_roles, cockpit.management.commands.fold"
+            "import cockpit.wsgi, cockpit.celery, deploy.healthy, deploy.make_roles, cockpit.management.commands.fold, "
+            "cockpit.management.commands.dispatch"
         )
         ended = in_image(image, ["python", "-c", code], **variables_of("web", secrets))
         assert (ended.returncode, ended.stderr) == (0, "")

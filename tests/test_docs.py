@@ -8,7 +8,7 @@ import sys
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -23,10 +23,26 @@ from django.core.management import load_command_class
 from django.core.validators import MaxValueValidator, MinValueValidator
 from drf_spectacular.generators import SchemaGenerator
 
-from alerts import acting, moves, queries, raising, states
+from alerts import (
+    acting,
+    deliveries,
+    dispatching,
+    expiry,
+    forms,
+    moves,
+    queries,
+    raising,
+    replays,
+    roster,
+    schedule,
+    sending,
+    states,
+)
 from alerts import answers as alert_answers
 from alerts import serializers as bodies
 from alerts import wire as alert_wire
+from alerts.channels import TRANSPORTS, email, http, pagerduty_back, webhook
+from alerts.channels.base import Failure, Notice
 from cockpit import env, errors
 from cockpit.dashboard import answers, movers, stream, windows
 from cockpit.demo.profiles import STORY
@@ -196,7 +212,7 @@ class Spy(Mapping[str, str]):
 SECRETS = {"SECRET_KEY": "s" * 50, "KEY_PEPPER": "p" * 32}
 SETTINGS = [
     row
-    for heading in ("General", "Secrets", "Database and cache", "Web", "Client commands",
+    for heading in ("General", "Secrets", "Database and cache", "Web", "Notices", "Client commands",
                     "Read and checked, used by nothing yet")
     for row in table("reference/settings.md", heading)
 ]  # fmt: skip
@@ -443,6 +459,90 @@ class TestAlerts:
         some = alert_wire.AlertSummary(total=0, firing=0, acknowledged=0, critical=0, warning=0, info=0, suppressed=0,
                                        oldest_at=None, oldest_seconds=0)  # fmt: skip
         assert list(told_of("Counts")) == list(alert_wire.headers_of(some))
+
+
+DELIVERIES = "reference/deliveries.md"
+EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def waits(kind: str) -> list[str]:
+    """The waits of a column, as the table writes them."""
+    sizes = ((3600, "h"), (60, "min"), (1, "s"))
+    given = {"long": schedule.LONG, "slow": schedule.SLOW}[kind]
+    return [next(f"{each // size} {unit}" for size, unit in sizes if each >= size) for each in given]
+
+
+class TestDeliveries:
+    def test_every_state_and_reason_is_told(self) -> None:
+        migration = (ROOT / "alerts" / "migrations" / "0002_channels_and_deliveries.py").read_text(encoding="utf-8")
+        [known] = re.findall(r"CHECK \(state IN \(('pending'[^)]*)\)\)", migration)
+        rows = {code(row[0])[0]: row[1] for row in table(DELIVERIES, "States")}
+        assert list(rows) == re.findall(r"'(\w+)'", known)
+        assert f"{deliveries.LEASE.seconds} seconds" in rows["sending"]
+        hours, days = expiry.OLDEST // timedelta(hours=1), expiry.GIVEN_UP.days
+        assert f"{hours} hours old" in rows["expired"]
+        assert f"{days} days old" in rows["expired"]
+
+    def test_every_failure_is_told_with_what_follows(self) -> None:
+        rows = {code(row[0])[0]: row[2:] for row in table(DELIVERIES, "Failures")}
+        named = {schedule.LONG: "long", schedule.SLOW: "slow", schedule.NEVER: "never"}
+        assert rows == {kind: [named[one.waits], one.about] for kind, one in schedule.POLICIES.items()}
+        assert set(rows) == set(get_args(Failure))
+
+    def test_the_schedule_is_that_of_the_code(self) -> None:
+        rows = table(DELIVERIES, "When it is tried again")
+        assert [int(row[0]) for row in rows] == list(range(1, schedule.MOST))
+        assert [row[1] for row in rows] == waits("long")
+        assert [row[2] for row in rows if row[2]] == waits("slow")
+        text = words_of(DELIVERIES)
+        assert schedule.JITTER == 0.2
+        assert "A fifth more or less" in text
+        assert f"up to {schedule.LONGEST_WAIT // timedelta(hours=1)} hours" in text
+        assert schedule.PATIENCE == 3
+        assert "After three failures in a row" in text
+
+    def test_every_kind_of_channel_is_told_with_its_pace(self) -> None:
+        rows = {code(row[0])[0]: row[1:] for row in table(DELIVERIES, "Channels")}
+        assert rows == {
+            one.kind: [", ".join(f"`{event}`" for event in one.events), f"{one.per_minute:,}", str(one.burst),
+                       str(one.at_once)]
+            for one in TRANSPORTS.values()
+        }  # fmt: skip
+
+    def test_the_body_of_a_webhook_is_that_of_the_code(self) -> None:
+        notice = Notice(
+            id="msg_1", event="trigger", dedup_key="a:b:1", audience="developer", organization="a",
+            organization_name="A", severity="info", status="firing", title="T", text="", started_at=EPOCH, at=EPOCH,
+        )  # fmt: skip
+        assert [code(row[0])[0] for row in table(DELIVERIES, "Body of a webhook")] == list(
+            webhook.rendered(notice)["data"]
+        )
+        text = words_of(DELIVERIES)
+        assert all(f"`{kind}`" in text for kind in webhook._TYPES.values())
+
+    def test_limits_are_those_of_the_code(self) -> None:
+        rows = {row[0]: plain(row[1]) for row in table(DELIVERIES, "Limits")}
+        assert list(rows.values()) == [
+            sending.SECONDS, http._MOST_BODY >> 10, sending._LONGEST_ANSWER, dispatching.THREADS, replays.MOST,
+            replays.OLDEST.days, email.MAX_RECIPIENTS, forms.MOST_PATTERNS, roster.LONGEST_NAME,
+        ]  # fmt: skip
+
+    def test_what_is_kept_is_that_of_the_code(self) -> None:
+        rows = {row[0]: row for row in table("reference/retention.md", "What is kept")}
+        assert plain(rows["tests and summaries that channels were sent"][1]) == expiry.KEPT_ALONE.days
+        assert plain(rows["pulses of dead-man's switches"][1]) == expiry.KEPT_PULSES.days
+
+    def test_the_promises_of_the_explanation_are_those_of_the_code(self) -> None:
+        text = words_of("explanation/told-for-certain.md")
+        assert f"a lease of {deliveries.LEASE.seconds} seconds" in text
+        assert sending.SECONDS == 10
+        assert dispatching.POLL == 2
+        assert "a notice may take ten seconds" in text.lower()
+        assert "looks every two seconds" in text
+
+    def test_the_way_of_a_pagerduty_subscription_is_told(self) -> None:
+        text = words_of("how-to/tell-people.md")
+        assert all(f"`{event}`" in text for event in pagerduty_back._VERBS)
 
 
 class TestApi:

@@ -25,7 +25,8 @@ from organizations.scope import Scope
 from tests.servers import throwaway_valkey
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-ALIVE = [Heartbeat("worker", "one", 1, 1.5), Heartbeat("beat", "one", 2, 4.0), Heartbeat("fold", "one", 3, 2.0)]
+ALIVE = [Heartbeat("worker", "one", 1, 1.5), Heartbeat("beat", "one", 2, 4.0), Heartbeat("fold", "one", 3, 2.0),
+         Heartbeat("dispatch", "one", 4, 2.0)]  # fmt: skip
 
 
 def level(family: str, value: float, at: datetime, organization: str = "shared", **labels: str) -> Level:

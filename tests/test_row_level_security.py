@@ -23,6 +23,7 @@ from organizations import audit
 from organizations.database_roles import grants_sql, roles_sql
 from organizations.models import AuditEvent, Membership, Organization, User
 from organizations.scope import Scope
+from tests import channels
 from tests.conftest import url_of
 
 OWN, OTHER = "swaggystacks", "scientia_capital"
@@ -37,6 +38,7 @@ UNIQUE_WITHOUT_ORGANIZATION = {
     "monitoring_inference_pkey": ["id", "occurred_at"],
     "monitoring_rollup_delta_pkey": ["id"],
     "alerts_event_pkey": ["id"],
+    "alerts_attempt_pkey": ["id"],
 }
 # What append does with policies passed by, and nothing more.
 INGEST_MAY = {
@@ -51,6 +53,7 @@ INGEST_MAY = {
 APP_MAY_LESS = {
     "organizations_auditevent": {"SELECT", "INSERT"},
     "alerts_event": {"SELECT", "INSERT"},
+    "alerts_attempt": {"SELECT", "INSERT"},
     "django_migrations": {"SELECT"},
     "django_content_type": {"SELECT"},
     "auth_permission": {"SELECT"},
@@ -58,7 +61,7 @@ APP_MAY_LESS = {
 APP_MAY_MORE = {"monitoring_rollup_delta": {"MAINTAIN"}}
 APPEND_ONLY = {table for table, verbs in APP_MAY_LESS.items() if verbs == {"SELECT", "INSERT"}}
 # What only narrows the scope's own policy: rows of a table that nobody may delete.
-NARROWED = {"alerts_alert": {"kept": "d"}}
+NARROWED = {table: {"kept": "d"} for table in ("alerts_alert", "alerts_channel", "alerts_delivery")}
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
 
 _TABLES = """
@@ -101,10 +104,13 @@ def columns_of(opened: Session, table: str) -> list[str]:
 
 
 def raise_alert(organization: str, number: int) -> None:
-    """An alert, a kept answer, and something that we knew of ourselves."""
+    """An alert told to a channel, a kept answer, and something that we knew of ourselves."""
+    channels.route(channels.channel("http://127.0.0.1:1/", organization=organization), organization=organization,
+                   name=str(number))  # fmt: skip
     report = Report(alert_type="slow", severity="info", message="It is slow.", labels={"number": str(number)})
     scope = Scope.of(organization)
-    lifecycle.fire(scope=scope, organization=organization, reports=[report], now=datetime.now(UTC), via="api")
+    now = datetime.now(UTC)
+    [fired] = lifecycle.fire(scope=scope, organization=organization, reports=[report], now=now, via="api")
     with scope.enter(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO alerts_answer (organization_id, key, request_hash, at) VALUES (%s, %s, %s, now())",
@@ -112,6 +118,11 @@ def raise_alert(organization: str, number: int) -> None:
         )
         cursor.execute(
             "INSERT INTO alerts_known (organization_id, name, value) VALUES (%s, %s, '1')", [organization, str(number)]
+        )
+        cursor.execute(
+            "INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, outcome, words, answer) "
+            "SELECT organization_id, id, 1, now(), 'server', '', '' FROM alerts_delivery WHERE alert_id = %s",
+            [fired.state.id],
         )
 
 

@@ -1,6 +1,8 @@
 """The description of the API is true: every example carried out, every status reached, every answer held against it."""
 
 import gzip
+import hashlib
+import hmac
 import json
 import re
 import uuid
@@ -23,12 +25,16 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from alerts import serializers as alert_bodies
+from alerts import switch
+from alerts.models import Alert
 from alerts.schema import parts
 from alerts.services import create_alert
 from cockpit.dashboard import stream
 from monitoring import ingest, serializers
 from organizations import limits
 from organizations.models import KeyScope
+from organizations.scope import Scope
+from tests import channels
 from tests.test_edge import closed_port, point_at
 
 assert point_at  # the fixture that takes the database away
@@ -172,8 +178,18 @@ class Desk:
         return str(create_alert(organization=OWN, alert_type=one["alertType"], severity=one["severity"],
                                 message=one["message"], metadata=one["metadata"]).state.id)  # fmt: skip
 
+    @cached_property
+    def channel(self) -> str:
+        """The id of a PagerDuty channel that is called back."""
+        given = {"routing_key": "k" * 32, "webhook_secret": CALLED_BACK}
+        return str(channels.channel(kind="pagerduty", organization=OWN, given=given))
+
     def real(self, text: str) -> str:
         """A text with what the examples stand for: an alert that there is, a time to come."""
+        if parts.DEDUP_KEY in text:
+            with Scope.of(OWN).enter():
+                one = Alert.objects.get(pk=self.alert)
+            text = text.replace(parts.DEDUP_KEY, f"{OWN}:{one.fingerprint}:{one.episode}")
         if parts.ID in text or "{id}" in text:
             text = text.replace(parts.ID, self.alert).replace("{id}", self.alert)
         return text.replace(parts.UNTIL, (datetime.now(UTC) + timedelta(hours=1)).isoformat())
@@ -186,6 +202,10 @@ class Desk:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         if isinstance(body, str):
             data = body.encode()
+        if operation.name == "takePagerDutyWebhook":
+            signed = hmac.new(CALLED_BACK.encode(), data, hashlib.sha256).hexdigest()
+            headers.setdefault("x_pagerduty_signature", f"v1={signed}")
+            operation = Operation(operation.path.replace("{id}", self.channel), operation.method, operation.told)
         path = self.real(f"{operation.path}?{query}" if query else operation.path)
         method = (method or operation.method).upper()
         return self.client.generic(method, path, data, content_type=kind, headers=headers, HTTP_HOST=host)
@@ -197,6 +217,7 @@ def desk(make_key: Make, make_person: Make, settings: Any, point_at: Make) -> De
 
 
 ITEM = {"modelName": "m", "durationMs": 1}
+CALLED_BACK = "a secret of the webhook back"
 
 
 def good(desk: Desk, operation: Operation, **more: Any) -> Any:
@@ -222,6 +243,7 @@ def too_often(desk: Desk, operation: Operation) -> Any:
 
 def away(desk: Desk, operation: Operation) -> Any:
     assert desk.alert  # made while there is a database
+    assert desk.channel
     desk.point_at(closed_port())
     return good(desk, operation)
 
@@ -315,6 +337,7 @@ SPECIAL: dict[str, dict[str, How]] = {
         "400": lambda desk, one: desk.ask(one, {}),
     },
     "commentAlert": {"201": good},
+    "takePagerDutyWebhook": {"403": lambda desk, one: good(desk, one, x_pagerduty_signature="v1=0")},
 }  # fmt: skip
 STATUSES = [(name, status) for name, one in OPERATIONS.items() for status in one.told["responses"]]
 
@@ -332,7 +355,8 @@ class TestWhatIsTold:
     def test_every_route_is_in_it(self) -> None:
         patterns = [str(pattern.pattern) for pattern in get_resolver().url_patterns]
         routes = {"/" + re.sub(r"<\w+:(\w+)>", r"{\1}", pattern) for pattern in patterns}
-        assert {route for route in routes if route.startswith("/api/")} == {*SCHEMA["paths"], *PAGES}
+        ours = {switch.PATH}  # our own processes' alone
+        assert {route for route in routes if route.startswith("/api/")} == {*SCHEMA["paths"], *PAGES, *ours}
 
     @pytest.mark.parametrize("name", OPERATIONS)
     def test_every_operation_is_told_whole(self, name: str) -> None:

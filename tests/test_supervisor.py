@@ -218,6 +218,7 @@ def roles_of(driver: Driver) -> dict[str, psutil.Process]:
         "worker": " worker ",
         "beat": " beat ",
         "fold": " fold",
+        "dispatch": " dispatch",
     }
     found = {}
     for child in psutil.Process(driver.process.pid).children():
@@ -228,7 +229,7 @@ def roles_of(driver: Driver) -> dict[str, psutil.Process]:
     return found
 
 
-ALL_ROLES = ["beat", "fold", "postgres", "valkey", "web", "worker"]
+ALL_ROLES = ["beat", "dispatch", "fold", "postgres", "valkey", "web", "worker"]
 
 
 def test_up_serves_heals_stops_and_finds_its_data_again() -> None:

@@ -48,6 +48,7 @@ FIRING = Alert(
     acknowledged_by=None, acknowledged_until=None, resolved_at=None, resolved_by=None, owner=None, source="live",
     suppressed_by=[],
 )  # fmt: skip
+DEDUP_KEY = f"swaggystacks:{'9f2c' * 16}:1"
 AT = "2026-01-31T09:05:00.000Z"
 
 
@@ -65,9 +66,10 @@ IDENTIFIER = OpenApiParameter(
     "id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description="The id of the alert."
 )
 NO_SUCH = refused(404, "Not found", "There is no such alert in an organization of yours.", detail="No such alert.")
+TOO_LARGE = refused(413, "Too large", "The body is larger than its limits.",
+                    detail=f"At most {MAX_BODY >> 10} KiB a request.")  # fmt: skip
 BODY_REFUSALS: dict[tuple[int, str], OpenApiResponse] = {
-    (413, PROBLEM): refused(413, "Too large", "The body is larger than its limits.",
-                             detail=f"At most {MAX_BODY >> 10} KiB a request."),
+    (413, PROBLEM): TOO_LARGE,
     (415, PROBLEM): refused(415, "Content type not supported", "The body is not JSON in UTF-8.",
                              detail="Send application/json."),
 }  # fmt: skip

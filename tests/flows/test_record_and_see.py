@@ -88,7 +88,7 @@ def test_the_page_shows_it_to_a_person_who_signs_in(cockpit: House) -> None:
 
 def test_every_role_runs_and_the_celery_worker_keeps_house(cockpit: House) -> None:
     words = [" ".join(child.cmdline()) for child in cockpit.process.children(recursive=True)]
-    for sign in ("granian", "celery", " beat ", " worker ", " fold", "postgres", "valkey"):
+    for sign in ("granian", "celery", " beat ", " worker ", " fold", " dispatch", "postgres", "valkey"):
         assert any(sign in each for each in words), sign
     with admin_connection(cockpit) as connection:
         partitions = connection.execute(

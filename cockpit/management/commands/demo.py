@@ -11,9 +11,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
-from cockpit.demo import loading
+from cockpit.demo import loading, tellers
 from cockpit.demo.calls import Telling
 from cockpit.demo.loading import Trickle
+from cockpit.demo.receivers import Receivers
 
 log = structlog.get_logger(__name__)
 _DAY = timedelta(days=1)
@@ -75,6 +76,8 @@ class Command(BaseCommand):
 class _Present:
     """The demo's process: the days that are missing, newest first, between them and after them the trickle.
 
+    Meanwhile it receives what the demo's channels are told.
+
     Where the demo was cleared (or never loaded) it adds nothing more and waits to be stopped.
     """
 
@@ -83,10 +86,16 @@ class _Present:
         self._trickle = Trickle(self._telling)
         self._missing = list(range(loading.DAYS)) if older else []
         self._stop = Event()
+        self._unserved: int | None = None  # the port that channels do not know yet
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
+        with Receivers() as receivers:
+            self._unserved = receivers.port
+            self._go_on()
+
+    def _go_on(self) -> None:
         failures, wanted = 0, True
         while wanted and not self._stop.is_set():
             try:
@@ -113,5 +122,8 @@ class _Present:
                 del self._missing[0]
                 if not self._missing:
                     log.info("demo data are complete", days=loading.DAYS)
+            if self._unserved is not None:
+                tellers.serve(self._unserved, datetime.now(UTC))
+                self._unserved = None
             self._trickle.tick(datetime.now(UTC))
         return True

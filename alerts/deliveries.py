@@ -1,0 +1,300 @@
+"""The rows of the outbox: claimed with a lease, reported on behind a fence, dropped when nobody is helped by them.
+
+Nothing here sends; `dispatching` does. Every verb can be done by any number of processes at once.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from msgspec import Struct, structs
+
+from alerts.channels.base import Event
+from alerts.ledger import COLUMNS, states
+from alerts.routing import heard
+from alerts.schedule import PATIENCE
+from alerts.states import State
+from bedrock import failpoints
+from organizations.scope import Scope
+
+LEASE = timedelta(seconds=15)  # longer than anything that one notice may take
+SCOPE = Scope.system("deliver")
+_DUE = "done_at IS NULL AND next_at <= %(now)s"
+# Channels that are on, rested, and have something due; and whether another process is just at one of them, which is not
+# waited for: it may have looked before what is due now was there.
+_HOLD = f"""
+WITH due AS MATERIALIZED (SELECT id FROM alerts_channel AS channel
+    WHERE channel.state = 'on' AND channel.paused_until <= %(now)s
+    AND EXISTS (SELECT FROM alerts_delivery AS due WHERE due.channel_id = channel.id AND due.{_DUE})),
+held AS MATERIALIZED (SELECT id FROM alerts_channel AS channel WHERE channel.id IN (SELECT id FROM due)
+    AND channel.state = 'on' AND channel.paused_until <= %(now)s FOR NO KEY UPDATE SKIP LOCKED)
+SELECT array(SELECT id FROM held), EXISTS (SELECT FROM due WHERE id NOT IN (SELECT id FROM held))
+"""
+# Of each the head of every alert's line, as many as it has room for and its pace allows; and of all those a fair share
+# for each. A channel that fails is tried with one at a time, so that those that hang leave threads to the others. The
+# pace is a time until which what was sent has used it up; a burst may run ahead of the present. What is still being
+# sent when its lease is over was lost by its sender, and may have been taken all the same. Nobody is told of an end
+# whose beginning was given up while it was written down. The earlier ones of a line are asked for by their states: by
+# `done_at` all that is due would be read for each head, in a table that was not analyzed since it grew.
+_CLAIM = f"""
+WITH free AS (
+    SELECT channel.id, channel.organization_id, greatest(channel.free_at, %(now)s) AS busy_until,
+        60.0 / channel.per_minute AS each, least(
+            CASE WHEN channel.failures < {PATIENCE} THEN channel.at_once ELSE 1 END
+                - (SELECT count(*) FROM alerts_delivery AS sent WHERE sent.channel_id = channel.id
+                    AND sent.state = 'sending' AND sent.next_at > %(now)s),
+            floor(extract(epoch FROM %(now)s - greatest(channel.free_at, %(now)s)) * channel.per_minute / 60.0
+                + channel.burst + 0.000001)) AS room
+    FROM alerts_channel AS channel WHERE channel.id = ANY(%(held)s)),
+heads AS (
+    SELECT head.id, head.state, head.attempt, free.id AS channel_id, free.organization_id, free.room,
+        row_number() OVER (PARTITION BY free.id ORDER BY head.next_at, head.id) AS turn
+    FROM free CROSS JOIN LATERAL (
+        SELECT one.id, one.next_at, one.state, one.attempt FROM alerts_delivery AS one
+        WHERE one.channel_id = free.id AND one.{_DUE} AND NOT EXISTS (
+            SELECT FROM alerts_delivery AS earlier WHERE earlier.alert_id = one.alert_id
+            AND earlier.channel_id = one.channel_id AND earlier.id < one.id AND earlier.state IN ('pending', 'sending'))
+        AND (one.event NOT IN ('acknowledge', 'resolve') OR {heard("one.alert_id", "one.channel_id", "one.id")})
+        ORDER BY one.next_at, one.id LIMIT 1 + greatest(0, least(free.room, %(most)s))) AS head),
+taken AS (SELECT * FROM heads WHERE turn <= room ORDER BY turn LIMIT %(most)s),
+paced AS (UPDATE alerts_channel AS channel
+    SET free_at = free.busy_until + mine.number * free.each * interval '1 second'
+    FROM free JOIN (SELECT channel_id, count(*) AS number FROM taken GROUP BY channel_id) AS mine
+        ON mine.channel_id = free.id
+    WHERE channel.id = free.id AND channel.organization_id = free.organization_id),
+lost AS (INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, outcome, words, answer)
+    SELECT organization_id, id, attempt, %(now)s, 'lost', 'The process that sent it ended in the middle.', ''
+    FROM taken WHERE state = 'sending' ON CONFLICT DO NOTHING),
+leased AS (UPDATE alerts_delivery AS mine SET state = 'sending', attempt = mine.attempt + 1,
+    next_at = %(until)s, unsure = mine.unsure OR mine.state = 'sending'
+    FROM taken WHERE mine.id = taken.id AND mine.organization_id = taken.organization_id
+    AND mine.attempt = taken.attempt AND mine.{_DUE} RETURNING mine.id)
+SELECT array(SELECT id FROM leased), EXISTS (SELECT FROM heads WHERE turn > room)
+"""
+_READ = f"""
+SELECT mine.id, mine.organization_id, organization.name, organization.timezone, mine.key, mine.attempt, mine.event,
+    mine.about, mine.unsure, mine.queued_at, mine.replayed_after, channel.id, channel.name, channel.kind,
+    channel.source, channel.audience, channel.settings, channel.sealed, channel.failures, channel.alert_id,
+    event.at, event.kind, event.actor, event.note,
+    (SELECT first.reference FROM alerts_delivery AS first WHERE first.alert_id = mine.alert_id
+        AND first.channel_id = mine.channel_id AND first.id < mine.id AND first.reference <> '{{}}'
+        ORDER BY first.id DESC LIMIT 1),
+    alert.id IS NOT NULL, {", ".join(f"alert.{name}" for name in COLUMNS.split(", "))}
+FROM alerts_delivery AS mine JOIN alerts_channel AS channel
+    ON channel.id = mine.channel_id AND channel.organization_id = mine.organization_id
+JOIN organizations_organization AS organization ON organization.slug = mine.organization_id
+LEFT JOIN alerts_event AS event ON event.id = mine.event_id AND event.organization_id = mine.organization_id
+LEFT JOIN alerts_alert AS alert ON alert.id = mine.alert_id AND alert.organization_id = mine.organization_id
+WHERE mine.id = ANY(%s) ORDER BY mine.next_at, mine.id
+"""
+_OLDEST_DUE = """
+SELECT extract(epoch FROM clock_timestamp() - min(one.next_at))::float8
+FROM alerts_channel AS channel CROSS JOIN LATERAL (SELECT due.next_at FROM alerts_delivery AS due
+    WHERE due.channel_id = channel.id AND due.done_at IS NULL AND due.state = 'pending'
+    AND NOT EXISTS (SELECT FROM alerts_delivery AS earlier WHERE earlier.alert_id = due.alert_id
+        AND earlier.channel_id = due.channel_id AND earlier.id < due.id AND earlier.state IN ('pending', 'sending'))
+    ORDER BY due.next_at LIMIT 1) AS one
+WHERE channel.state = 'on' AND channel.paused_until <= clock_timestamp() AND one.next_at <= clock_timestamp()
+"""
+_VERDICTS: Mapping[str, str] = {
+    "id": "bigint", "organization_id": "text", "attempt": "integer", "state": "text", "because": "text",
+    "next_at": "timestamptz", "done_at": "timestamptz", "unsure": "boolean", "reference": "jsonb",
+    "took_ms": "integer", "outcome": "text", "status": "integer", "words": "text", "answer": "text",
+}  # fmt: skip
+# Only of the newest attempt: who was away for longer than a lease has nothing to say any more. Channels are held before
+# deliveries, in one order, as they are where deliveries are claimed: so nobody waits for each other.
+_SETTLE = f"""
+SELECT id FROM alerts_channel WHERE id IN (SELECT channel_id FROM alerts_delivery WHERE id = ANY(%(ids)s))
+ORDER BY id FOR NO KEY UPDATE;
+WITH told AS (SELECT * FROM jsonb_to_recordset(%(verdicts)s::jsonb)
+    AS row({", ".join(f"{name} {kind}" for name, kind in _VERDICTS.items())})),
+settled AS (UPDATE alerts_delivery AS mine SET state = told.state, because = told.because, done_at = told.done_at,
+    next_at = coalesce(told.next_at, mine.next_at), unsure = mine.unsure OR told.unsure, reference = told.reference
+    FROM told WHERE mine.id = told.id AND mine.organization_id = told.organization_id AND mine.id = ANY(%(ids)s)
+    AND mine.attempt = told.attempt AND mine.state = 'sending' RETURNING mine.id),
+noted AS (INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, took_ms, outcome, status, words, answer)
+    SELECT organization_id, id, attempt, %(now)s, took_ms, outcome, status, words, answer
+    FROM told WHERE id IN (SELECT id FROM settled) ON CONFLICT DO NOTHING)
+SELECT id FROM settled
+"""
+# Whoever never heard that it began does not hear that it is over, or that somebody looks after it.
+_UNHEARD = f"""
+UPDATE alerts_delivery AS mine SET state = 'skipped', because = 'unheard', done_at = %(now)s
+WHERE mine.done_at IS NULL AND mine.state = 'pending' AND mine.event IN ('acknowledge', 'resolve') {{narrowed}}
+AND NOT {heard("mine.alert_id", "mine.channel_id", "mine.id")}
+RETURNING mine.organization_id
+"""
+_RELEASE = """
+WITH released AS (UPDATE alerts_delivery SET state = 'pending', next_at = %(now)s, unsure = true
+    WHERE id = %(id)s AND organization_id = %(of)s AND attempt = %(attempt)s AND state = 'sending'
+    RETURNING id, organization_id, attempt)
+INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, outcome, words, answer)
+SELECT organization_id, id, attempt, %(now)s, 'lost', 'The process that sent it was told to end.', ''
+FROM released ON CONFLICT DO NOTHING
+"""
+
+
+class Happened(Struct, frozen=True):
+    """The line of a timeline that a delivery tells of."""
+
+    at: datetime
+    kind: str
+    by: str
+    note: str
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A delivery that is ours to send until its lease ends, with all that is needed for it."""
+
+    id: int
+    organization: str
+    organization_name: str
+    timezone: str
+    key: UUID
+    attempt: int
+    event: Event
+    about: Mapping[str, Any]
+    unsure: bool
+    queued_at: datetime
+    replayed_after: int  # tries that are none of this round
+    channel: UUID
+    channel_name: str
+    kind: str
+    source: str
+    audience: str
+    settings: Mapping[str, str]
+    sealed: str
+    failures: int
+    channel_alert: UUID | None  # the open alert that says that this channel fails
+    happened: Happened | None
+    reference: Mapping[str, Any]
+    alert: State | None
+    leased_at: float = math.inf  # by `time.monotonic()`, which goes on while a process stands still
+
+    @property
+    def tries(self) -> int:
+        """With the present one, since it was made or sent again by hand."""
+        return self.attempt - self.replayed_after
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """How a delivery stands after a try, and what the log says of the try."""
+
+    id: int
+    organization_id: str
+    attempt: int
+    state: str
+    because: str = ""
+    next_at: datetime | None = None
+    done_at: datetime | None = None
+    unsure: bool = False
+    reference: Mapping[str, Any] = {}
+    took_ms: int
+    outcome: str
+    status: int | None = None
+    words: str = ""
+    answer: str = ""
+
+
+def sealed_for(organization: str, channel: UUID) -> str:
+    """What a channel's secrets are bound to."""
+    return f"channel {organization} {channel}"
+
+
+def clock() -> datetime:
+    """What time it is by the database, by whose clock leases and ages are measured."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        found: datetime = cursor.fetchone()[0]
+    return found
+
+
+def oldest_due() -> float | None:
+    """Seconds that the notice has been due that waits the longest, of channels that are on and rested; else None."""
+    with SCOPE.enter(), connection.cursor() as cursor:
+        cursor.execute(_OLDEST_DUE)
+        found: float | None = cursor.fetchone()[0]
+    return found
+
+
+def claim(*, now: datetime, most: int, asked_at: float | None = None) -> tuple[list[Claimed], bool]:
+    """At most `most` deliveries that are due, leased to the caller, and whether others will be before long.
+
+    Those wait for their channel's pace, or for another process that is at their channel right now.
+
+    Args:
+        asked_at: what `time.monotonic()` said before anybody asked for `now`.
+    """
+    leased_at = time.monotonic() if asked_at is None else asked_at
+    with SCOPE.enter(), connection.cursor() as cursor:
+        cursor.execute(_HOLD, {"now": now})
+        held, left = cursor.fetchone()
+        if not held:
+            return [], left
+        # A statement of its own, which sees what was committed before the channels were ours.
+        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "most": most, "held": held})
+        ids, paced = cursor.fetchone()
+        failpoints.reach("delivery.claiming")
+        claimed = [structs.replace(one, leased_at=leased_at) for one in read(ids)]
+    failpoints.reach("delivery.claimed")
+    return claimed, paced or left
+
+
+def read(ids: Sequence[int]) -> list[Claimed]:
+    """These deliveries with all that is needed to send them; in the caller's scope."""
+    if not ids:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [list(ids)])
+        return [_claimed(row) for row in cursor.fetchall()]
+
+
+_MADE = ("happened", "reference", "alert", "leased_at")  # of several columns, or of none
+_PLAIN = tuple(name for name in Claimed.__struct_fields__ if name not in _MADE)
+_JSON = ("about", "settings")
+
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    fields = dict(zip(_PLAIN, row))
+    at, kind, by, note, reference, there, *alert = row[len(_PLAIN) :]
+    return Claimed(
+        **{name: msgspec.json.decode(value) if name in _JSON else value for name, value in fields.items()},
+        happened=None if at is None else Happened(at, kind, by, note),
+        reference=msgspec.json.decode(reference) if reference else {},
+        alert=states([alert])[0] if there else None,
+    )
+
+
+def settle(verdicts: Sequence[Verdict], *, now: datetime) -> set[int]:
+    """Write what became of these tries; the ids of those that were still ours. In the caller's transaction."""
+    if not verdicts:
+        return set()
+    with connection.cursor() as cursor:
+        told = msgspec.json.encode(verdicts).decode()
+        cursor.execute(_SETTLE, {"verdicts": told, "ids": [one.id for one in verdicts], "now": now})
+        cursor.nextset()
+        settled = {identifier for (identifier,) in cursor.fetchall()}
+        if unheard := [one.id for one in verdicts if one.id in settled and one.state == "dead"]:
+            narrowed = "AND mine.alert_id IN (SELECT alert_id FROM alerts_delivery WHERE id = ANY(%(of)s))"
+            cursor.execute(_UNHEARD.format(narrowed=narrowed), {"now": now, "of": unheard})
+    failpoints.reach("delivery.settling")
+    return settled
+
+
+def skip_unheard(*, now: datetime) -> set[str]:
+    """Drop what tells of something that its receiver never heard of; the organizations it was of."""
+    with SCOPE.enter(), connection.cursor() as cursor:
+        cursor.execute(_UNHEARD.format(narrowed=""), {"now": now})
+        return {organization for (organization,) in cursor.fetchall()}
+
+
+def release(claimed: Sequence[Claimed], *, now: datetime) -> None:
+    """Give back what is still being sent at the end of a process, for the next one to send at once."""
+    with SCOPE.enter(), connection.cursor() as cursor:
+        for one in claimed:
+            cursor.execute(_RELEASE, {"now": now, "id": one.id, "of": one.organization, "attempt": one.attempt})

@@ -1,0 +1,32 @@
+"""What an alert's type means for people who run no machines: plain words, not the names that programs give things."""
+
+import re
+
+# What words of a type begin with, and what that means; the first that fits is told.
+_MEANINGS = (
+    (r"security|breach|intrus|attack|auth|login|credential", "A security problem"),
+    (r"deliver|channel|notif", "Some people are not told of problems"),
+    (r"down\b|unavail|outage|unreach|absent|dead\b|crash|offline", "Part of the service is away"),
+    (r"latenc|slow|timeout|duration|ttft|hang", "Answers take too long"),
+    (r"limit|quota|throttl", "Requests are turned away because there are too many"),
+    (r"error|fail|exception", "More requests fail than should"),
+    (r"cost|budget|spend|price|billing", "It costs more than planned"),
+    (r"gpu|graphics|cuda|thermal|temperature|heat\b", "Trouble with a graphics card"),
+    (r"disk|storage|filesystem", "Storage is running out"),
+    (r"memory|oom\b|swap\b", "Memory is running out"),
+    (r"cpu|processor|load\b", "The machines are overloaded"),
+    (r"queue|backlog|lag\b|worker", "Work is piling up"),
+    (r"database|cache|backup|replication", "Trouble with the store of data"),
+    (r"deploy|release|version|rollout|upgrade", "A new version went live"),
+    (r"config|setting|rule", "Settings were changed"),
+)
+_UNNAMED = {"critical": "A serious problem", "warning": "Something to watch", "info": "Something new"}
+
+
+def meaning(alert_type: str, severity: str) -> str:
+    """What kind of trouble it is; without a clue in the type, how bad it is."""
+    spaced = re.sub(r"[^a-z]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", alert_type).lower())
+    for words, said in _MEANINGS:
+        if re.search(rf"\b(?:{words})", spaced):
+            return said
+    return _UNNAMED[severity]
