@@ -3,10 +3,10 @@
 All of it is in plain words, without the names that programs give things.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
+from alerts import meanings
 from alerts.figures import Spread
 from alerts.states import State
 from cockpit.dashboard import words
@@ -19,24 +19,6 @@ Level = Literal["good", "near", "bad"]
 MOST_PROBLEMS = 5
 MOST_NEWS = 3
 _OTHER = "__other__"
-# What words of an alert's type begin with, and what that means for people; the first that fits is told.
-_MEANINGS = (
-    (r"security|breach|intrus|attack|auth|login|credential", "A security problem"),
-    (r"down\b|unavail|outage|unreach|absent|dead\b|crash|offline", "Part of the service is away"),
-    (r"latenc|slow|timeout|duration|ttft|hang", "Answers take too long"),
-    (r"limit|quota|throttl", "Requests are turned away because there are too many"),
-    (r"error|fail|exception", "More requests fail than should"),
-    (r"cost|budget|spend|price|billing", "It costs more than planned"),
-    (r"gpu|graphics|cuda|thermal|temperature|heat\b", "Trouble with a graphics card"),
-    (r"disk|storage|filesystem", "Storage is running out"),
-    (r"memory|oom\b|swap\b", "Memory is running out"),
-    (r"cpu|processor|load\b", "The machines are overloaded"),
-    (r"queue|backlog|lag\b|worker", "Work is piling up"),
-    (r"database|cache|backup|replication", "Trouble with the store of data"),
-    (r"deploy|release|version|rollout|upgrade", "A new version went live"),
-    (r"config|setting|rule", "Settings were changed"),
-)
-_UNNAMED = {"critical": "A serious problem", "warning": "Something to watch", "info": "Something new"}
 
 
 def alerts(sight: Sight) -> Context | None:
@@ -60,25 +42,16 @@ def alerts(sight: Sight) -> Context | None:
 def _verdict(serious: int, watched: int) -> str:
     told = []
     if serious:
-        told.append(f"{_number(serious)} serious problem{'s' if serious > 1 else ''}")
+        told.append(f"{words.few(serious)} serious problem{'s' if serious > 1 else ''}")
     if watched:
-        told.append(f"{_number(watched)} thing{'s' if watched > 1 else ''} to watch")
+        told.append(f"{words.few(watched)} thing{'s' if watched > 1 else ''} to watch")
     said = ", ".join(told)
     return said[:1].upper() + said[1:] if said else "Nothing is wrong right now"
 
 
-def _number(number: int) -> str:
-    few = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return few[number] if number < len(few) else f"{number:,}"
-
-
 def meaning(state: State) -> str:
     """What kind of trouble it is, in words for people."""
-    spaced = re.sub(r"[^a-z]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", state.alert_type).lower())
-    for words_of_it, said in _MEANINGS:
-        if re.search(rf"\b(?:{words_of_it})", spaced):
-            return said
-    return _UNNAMED[state.severity]
+    return meanings.meaning(state.alert_type, state.severity)
 
 
 def _row(sight: Sight, state: State) -> Context:

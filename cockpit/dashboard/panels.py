@@ -12,6 +12,7 @@ from cockpit.dashboard import (
     incidents,
     machines,
     moved,
+    notices,
     services,
     traffic,
 )
@@ -75,6 +76,7 @@ PANELS = {
         Panel("movers", "What moved and why", moved.developer, sourced=True),
         Panel("models", "Models", developer.models, sourced=True),
         Panel("newest_calls", "Newest calls", developer.newest_calls),
+        Panel("notices", "Notices", notices.developer, samples=True),
         Panel("machines", "Machines", machines.machines, samples=True),
         Panel("gpus", "GPUs", cards.gpus, samples=True),
         Panel("backends", "Database and cache", services.backends, samples=True),
@@ -92,6 +94,7 @@ PANELS = {
         Panel("unit_cost", "Cost per request", executive.unit_cost, sourced=True),
         Panel("trend", "Trend", executive.trend, sourced=True),
         Panel("models_by_cost", "Where the money goes", executive.models_by_cost, sourced=True),
+        Panel("notices_executive", "Who is told", notices.executive, samples=True),
         Panel("capacity", "Capacity and risk", capacity.capacity, samples=True),
     ),
 }

@@ -12,6 +12,7 @@ from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import Answer, Series, Totals
 from cockpit.dashboard.movers import Mover
 from cockpit.dashboard.readings import Readings
+from cockpit.dashboard.telling import Telling
 from monitoring.store.base import Call
 
 LEAST_OF_NOW = 100  # an earlier window with a hundredth of the requests: "120 times as much" tells nobody anything
@@ -30,6 +31,7 @@ class Sight:
     host: str  # scheme and host of this server, for the line that sends a first inference
     readings: Readings = field(default_factory=Readings)
     alarms: Alarms = field(default_factory=Alarms)
+    telling: Telling = field(default_factory=Telling)
 
     @property
     def totals(self) -> Totals:

@@ -16,6 +16,7 @@ _PLACES = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3,
 _STEPS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _LENGTHS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_FEW = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _PERIODS = {"m": "minute", "h": "hour", "d": "day"}
 
 Direction = Literal["up", "down", "level"]
@@ -25,6 +26,11 @@ Number = TypeVar("Number", Decimal, float)
 
 def count(value: int | None) -> str | None:
     return None if value is None else f"{value:,}".replace("-", MINUS)
+
+
+def few(number: int) -> str:
+    """A number as sentences have it: in letters up to nine."""
+    return _FEW[number] if number < len(_FEW) else f"{number:,}"
 
 
 def compact(value: float | None) -> str | None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import structs
 
-from alerts import lifecycle, tending
+from alerts import lifecycle, made_up, tending
 from alerts.models import Alert
 from cockpit.demo.calls import Telling
 from cockpit.demo.troubles import BLIP, DAY, SCIENTIA, SHARED, SWAGGY, Act, Trouble, blip, blips, troubles
@@ -32,7 +32,8 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
 def load(telling: Telling, zones: Mapping[str, ZoneInfo]) -> int:
     """Raise the alerts of the month with all that was done about them, where there are none yet; how many.
 
-    They are there as a whole or not at all, in the order of time, so that episodes are numbered as they came.
+    They are there as a whole or not at all, in the order of time, so that episodes are numbered as they came; whoever
+    was told of them was told at that time.
     """
     with _SCOPE.enter():
         if Alert.objects.filter(source=SOURCE).exists():
@@ -42,6 +43,7 @@ def load(telling: Telling, zones: Mapping[str, ZoneInfo]) -> int:
         found = [*troubles(telling, zones), *small]
         for trouble in found:
             _play(trouble.organization, trouble, trouble.acts)
+        made_up.tell_past(told)
     return len(found)
 
 

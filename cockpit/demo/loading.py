@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from cockpit.demo import alarms, samples
+from cockpit.demo import alarms, samples, tellers
 from cockpit.demo.calls import HOUR, Telling, between, hour_of, hour_of_calls
 from cockpit.demo.profiles import PROFILES, Profile
 from monitoring.ingest import BACKFILL_SINCE, NEWEST, Item, record_inferences
@@ -72,6 +72,7 @@ def load(start: datetime, end: datetime, *, telling: Telling) -> int:
     there = _hours_there(start, end)
     zones = _zones()
     _load_samples(start, end, telling, zones)
+    tellers.make(telling.told_at)
     alarms.load(telling, zones)
     hour = start
     while hour < end:
@@ -136,9 +137,10 @@ def _record(profile: Profile, calls: list[Item], *, now: datetime) -> int:
 
 
 def clear() -> int:
-    """Take every demo inference and alert away, of every organization; how many inferences there were."""
+    """Take everything of the demo away, of every organization; how many inferences there were."""
     with turn():
         alarms.clear()
+        tellers.clear()
         return current_store().erase(Scope.system("demo clear"), source=SOURCE)
 
 
