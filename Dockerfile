@@ -27,7 +27,7 @@ RUN COCKPIT_ENV=production ALLOWED_HOSTS=build.invalid \
     SECRET_KEY="$(python -c 'import secrets; print(secrets.token_hex(32))')" \
     KEY_PEPPER="$(python -c 'import secrets; print(secrets.token_hex(32))')" \
     python manage.py collectstatic --noinput --verbosity=0 \
-    && python -m compileall -q bedrock organizations monitoring cockpit deploy manage.py
+    && python -m compileall -q bedrock organizations monitoring alerts cockpit deploy manage.py
 
 FROM python:${PYTHON}-slim
 ARG VERSION=0.1.0

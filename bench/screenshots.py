@@ -67,6 +67,14 @@ _PAGES = (
     Shown("admin-alerts-resolved", "/admin/alerts/alert/?status=resolved"),
     Shown("admin-alerts-acknowledge", "/admin/alerts/alert/", press="acknowledge"),
     Shown("admin-alerts-nothing", "/admin/alerts/alert/?q=nothing-is-called-so"),
+    *(
+        Shown(f"admin-alerts-channel-add-{kind}", f"/admin/alerts/channel/add/?kind={kind}")
+        for kind in ("slack", "pagerduty", "email", "webhook", "bridge")
+    ),
+    Shown("admin-alerts-channel-retired", "/admin/alerts/channel/?state=retired"),
+    Shown("admin-alerts-route-add-swaggystacks", "/admin/alerts/route/add/?organization=swaggystacks"),
+    Shown("admin-alerts-delivery-dead", "/admin/alerts/delivery/?state=dead"),
+    Shown("admin-alerts-delivery-waiting", "/admin/alerts/delivery/?state=waiting"),
     Shown("not-found", "/dashboards/nowhere/", "admin", 404),
     Shown("not-found-signed-out", "/nowhere", "nobody", 404),
     Shown("not-understood", "/dashboards/swaggystacks/?window=2d", "admin", 400),

@@ -1,4 +1,4 @@
-"""`python -m deploy.healthy web|worker|beat|fold`: whether this container's role works; exit 0, or 1 and why."""
+"""`python -m deploy.healthy ROLE`: whether this container's role (web, worker, ...) works; exit 0, or 1 and why."""
 
 import http.client
 import socket
@@ -15,7 +15,7 @@ from cockpit.env import Env
 from cockpit.roles import web_address
 
 BEAT_PATIENCE = 1500.0  # seconds: beat writes its schedule when it sends something, at least every ten minutes
-FOLD_PATIENCE = 45.0  # seconds: it folds every second, and tries again after 30 at most while the database is away
+TALK_PATIENCE = 45.0  # seconds: both ask every second or two, and again after 30 at most while the database is away
 _PING_SECONDS = 5.0
 
 # The other sessions of this container; its address is its own, so nobody else's are seen.
@@ -53,17 +53,19 @@ def beat(env: Env) -> str | None:
     return None if age < BEAT_PATIENCE else "the schedule is not written" + (f" for {age:.0f} s" if written else "")
 
 
-def fold(env: Env) -> str | None:
-    """Its session has spoken with the database lately; a folder that hangs, or cannot fold, has not."""
+def talks(env: Env) -> str | None:
+    """Its session has spoken with the database lately; a folder or dispatcher that hangs, or cannot work, has not."""
     with psycopg.connect(env.database_url or Places.of(env.data_dir).database_url, connect_timeout=5) as connection:
         row = connection.execute(_LAST_WORD).fetchone()
     silence = row[0] if row else None
     if silence is None:
         return "no session with the database"
-    return None if silence < FOLD_PATIENCE else f"silent for {silence:.0f} s"
+    return None if silence < TALK_PATIENCE else f"silent for {silence:.0f} s"
 
 
-CHECKS: dict[str, Callable[[Env], str | None]] = {"web": web, "worker": worker, "beat": beat, "fold": fold}
+CHECKS: dict[str, Callable[[Env], str | None]] = {
+    "web": web, "worker": worker, "beat": beat, "fold": talks, "dispatch": talks,
+}  # fmt: skip
 
 
 def main() -> None:
