@@ -138,6 +138,8 @@ class LogPaginator(IndexedPaginator):
         """First the keys, of each organization no further than the page reaches, then the rows of the page alone."""
         rows: Any = self.object_list
         number = self.validate_number(number)
+        if rows.query.is_empty():  # a filter by what there is not: of nothing there is no union to sort
+            return Page(rows, number, self)
         top = number * self.per_page
         keys = [rows.filter(**part).values_list("id", flat=True)[:top] for part in self._parts(())]
         merged = keys[0].union(*keys[1:], all=True).order_by("-id") if len(keys) > 1 else keys[0]

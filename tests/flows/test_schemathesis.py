@@ -19,7 +19,7 @@ CHECKS = (
     "response_schema_conformance", "negative_data_rejection", "missing_required_header", "unsupported_method",
     "allow_header_conformance", "ignored_auth",
 )  # fmt: skip
-SIGNED = "takePagerDutyWebhook"  # by a secret that nobody can guess: its statuses are reached there too
+SIGNED = "takePagerDutyWebhook"  # by a secret that nobody guesses: its statuses are reached there too
 ENDLESS = "followDashboard"  # a stream has no end to wait for: tests/test_schema.py reaches its statuses one by one
 # Besides the usual ones: an array of which some was taken, and the rest rejected item by item.
 REJECTIONS = (207, 400, 401, 403, 404, 405, 406, 409, 413, 415, 422)
@@ -45,7 +45,8 @@ def ask(cockpit: House, place: Path, *, examples: int, seed: int) -> Counter[tup
     command = [
         Path(sys.executable).with_name("st"), "--config-file", place / "schemathesis.toml", "run",
         place / "schema.json", "--url", address, "--no-color",
-        "--header", f"Authorization: Bearer {cockpit.keys['swaggystacks']}", "--exclude-operation-id", ENDLESS,
+        "--header", f"Authorization: Bearer {cockpit.keys['swaggystacks']}",
+        "--exclude-operation-id", ENDLESS, "--exclude-operation-id", SIGNED,
         "--phases", "examples,coverage,fuzzing", "--mode", "all", "--generation-allow-x00", "true",
         "--max-examples", examples, "--seed", seed, "--checks", ",".join(CHECKS), "--request-timeout", "20",
         "--generation-database", "none", "--no-shrink", "--suppress-health-check", "all", "--workers", "2",
@@ -74,12 +75,11 @@ def assert_everything_was_asked(place: Path, asked: Counter[tuple[str, str, int]
     paths = json.loads((place / "schema.json").read_text())["paths"]
     for path, methods in paths.items():
         for method, operation in methods.items():
-            if operation["operationId"] != ENDLESS:
+            if operation["operationId"] not in (ENDLESS, SIGNED):
                 form = re.compile(re.sub(r"{\w+}", "[^/]+", path))
                 statuses = {status for verb, where, status in asked if verb == method.upper() and form.fullmatch(where)}
                 # 409: understood, but another request had ended the alert by then.
-                reached = {403} if operation["operationId"] == SIGNED else {*range(300), 409}
-                assert statuses & reached, (path, statuses)
+                assert {status for status in statuses if status < 300 or status == 409}, (path, statuses)
     statuses = {status for _, path, status in asked if path == "/api/monitoring/dashboard/inference"}
     assert {201, 400, 401, 405} <= statuses
 
