@@ -3,22 +3,18 @@
 Nothing here sends; `dispatching` does. Every verb can be done by any number of processes at once.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from django.db import connection
 from msgspec import Struct, structs
 
-from alerts.channels.base import Event
-from alerts.ledger import COLUMNS, states
+from alerts.claims import Claimed, read
 from alerts.routing import heard
 from alerts.schedule import PATIENCE
-from alerts.states import State
 from bedrock import failpoints
 from organizations.scope import Scope
 
@@ -76,22 +72,6 @@ leased AS (UPDATE alerts_delivery AS mine SET state = 'sending', attempt = mine.
     AND mine.attempt = taken.attempt AND mine.{_DUE} RETURNING mine.id)
 SELECT array(SELECT id FROM leased), EXISTS (SELECT FROM heads WHERE turn > room)
 """
-_READ = f"""
-SELECT mine.id, mine.organization_id, organization.name, organization.timezone, mine.key, mine.attempt, mine.event,
-    mine.about, mine.unsure, mine.queued_at, mine.replayed_after, channel.id, channel.name, channel.kind,
-    channel.source, channel.audience, channel.settings, channel.sealed, channel.failures, channel.alert_id,
-    event.at, event.kind, event.actor, event.note,
-    (SELECT first.reference FROM alerts_delivery AS first WHERE first.alert_id = mine.alert_id
-        AND first.channel_id = mine.channel_id AND first.id < mine.id AND first.reference <> '{{}}'
-        ORDER BY first.id DESC LIMIT 1),
-    alert.id IS NOT NULL, {", ".join(f"alert.{name}" for name in COLUMNS.split(", "))}
-FROM alerts_delivery AS mine JOIN alerts_channel AS channel
-    ON channel.id = mine.channel_id AND channel.organization_id = mine.organization_id
-JOIN organizations_organization AS organization ON organization.slug = mine.organization_id
-LEFT JOIN alerts_event AS event ON event.id = mine.event_id AND event.organization_id = mine.organization_id
-LEFT JOIN alerts_alert AS alert ON alert.id = mine.alert_id AND alert.organization_id = mine.organization_id
-WHERE mine.id = ANY(%s) ORDER BY mine.next_at, mine.id
-"""
 _OLDEST_DUE = """
 SELECT extract(epoch FROM clock_timestamp() - min(one.next_at))::float8
 FROM alerts_channel AS channel CROSS JOIN LATERAL (SELECT due.next_at FROM alerts_delivery AS due
@@ -114,7 +94,8 @@ ORDER BY id FOR NO KEY UPDATE;
 WITH told AS (SELECT * FROM jsonb_to_recordset(%(verdicts)s::jsonb)
     AS row({", ".join(f"{name} {kind}" for name, kind in _VERDICTS.items())})),
 settled AS (UPDATE alerts_delivery AS mine SET state = told.state, because = told.because, done_at = told.done_at,
-    next_at = coalesce(told.next_at, mine.next_at), unsure = mine.unsure OR told.unsure, reference = told.reference
+    next_at = coalesce(told.next_at, mine.next_at), unsure = mine.unsure OR told.unsure,
+    reference = CASE WHEN told.state = 'sent' OR told.reference <> '{{}}' THEN told.reference ELSE mine.reference END
     FROM told WHERE mine.id = told.id AND mine.organization_id = told.organization_id AND mine.id = ANY(%(ids)s)
     AND mine.attempt = told.attempt AND mine.state = 'sending' RETURNING mine.id),
 noted AS (INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, took_ms, outcome, status, words, answer)
@@ -130,56 +111,15 @@ AND NOT {heard("mine.alert_id", "mine.channel_id", "mine.id")}
 RETURNING mine.organization_id
 """
 _RELEASE = """
-WITH released AS (UPDATE alerts_delivery SET state = 'pending', next_at = %(now)s, unsure = true
-    WHERE id = %(id)s AND organization_id = %(of)s AND attempt = %(attempt)s AND state = 'sending'
+WITH released AS (UPDATE alerts_delivery SET state = 'pending', next_at = %(next_at)s, unsure = unsure OR %(unsure)s
+    WHERE id = %(id)s AND state = 'sending' AND (%(attempt)s IS NULL OR attempt = %(attempt)s)
     RETURNING id, organization_id, attempt)
 INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, outcome, words, answer)
-SELECT organization_id, id, attempt, %(now)s, 'lost', 'The process that sent it was told to end.', ''
+SELECT organization_id, id, attempt, %(now)s, %(outcome)s, %(words)s, ''
 FROM released ON CONFLICT DO NOTHING
 """
-
-
-class Happened(Struct, frozen=True):
-    """The line of a timeline that a delivery tells of."""
-
-    at: datetime
-    kind: str
-    by: str
-    note: str
-
-
-class Claimed(Struct, frozen=True, kw_only=True):
-    """A delivery that is ours to send until its lease ends, with all that is needed for it."""
-
-    id: int
-    organization: str
-    organization_name: str
-    timezone: str
-    key: UUID
-    attempt: int
-    event: Event
-    about: Mapping[str, Any]
-    unsure: bool
-    queued_at: datetime
-    replayed_after: int  # tries that are none of this round
-    channel: UUID
-    channel_name: str
-    kind: str
-    source: str
-    audience: str
-    settings: Mapping[str, str]
-    sealed: str
-    failures: int
-    channel_alert: UUID | None  # the open alert that says that this channel fails
-    happened: Happened | None
-    reference: Mapping[str, Any]
-    alert: State | None
-    leased_at: float = math.inf  # by `time.monotonic()`, which goes on while a process stands still
-
-    @property
-    def tries(self) -> int:
-        """With the present one, since it was made or sent again by hand."""
-        return self.attempt - self.replayed_after
+_ENDED = "The process that sent it was told to end."
+_UNREADABLE, _PUT_OFF = "This version cannot read it.", timedelta(minutes=10)
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -199,11 +139,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     status: int | None = None
     words: str = ""
     answer: str = ""
-
-
-def sealed_for(organization: str, channel: UUID) -> str:
-    """What a channel's secrets are bound to."""
-    return f"channel {organization} {channel}"
 
 
 def clock() -> datetime:
@@ -241,33 +176,11 @@ def claim(*, now: datetime, most: int, asked_at: float | None = None) -> tuple[l
         ids, paced = cursor.fetchone()
         failpoints.reach("delivery.claiming")
         claimed = [structs.replace(one, leased_at=leased_at) for one in read(ids)]
+        # A newer version may have written it, and is left time to send it; others do not wait for that.
+        for unreadable in set(ids) - {one.id for one in claimed}:
+            _give_back(cursor, unreadable, None, now, now + _PUT_OFF, "fault", _UNREADABLE, unsure=False)
     failpoints.reach("delivery.claimed")
     return claimed, paced or left
-
-
-def read(ids: Sequence[int]) -> list[Claimed]:
-    """These deliveries with all that is needed to send them; in the caller's scope."""
-    if not ids:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(_READ, [list(ids)])
-        return [_claimed(row) for row in cursor.fetchall()]
-
-
-_MADE = ("happened", "reference", "alert", "leased_at")  # of several columns, or of none
-_PLAIN = tuple(name for name in Claimed.__struct_fields__ if name not in _MADE)
-_JSON = ("about", "settings")
-
-
-def _claimed(row: Sequence[Any]) -> Claimed:
-    fields = dict(zip(_PLAIN, row))
-    at, kind, by, note, reference, there, *alert = row[len(_PLAIN) :]
-    return Claimed(
-        **{name: msgspec.json.decode(value) if name in _JSON else value for name, value in fields.items()},
-        happened=None if at is None else Happened(at, kind, by, note),
-        reference=msgspec.json.decode(reference) if reference else {},
-        alert=states([alert])[0] if there else None,
-    )
 
 
 def settle(verdicts: Sequence[Verdict], *, now: datetime) -> set[int]:
@@ -297,4 +210,12 @@ def release(claimed: Sequence[Claimed], *, now: datetime) -> None:
     """Give back what is still being sent at the end of a process, for the next one to send at once."""
     with SCOPE.enter(), connection.cursor() as cursor:
         for one in claimed:
-            cursor.execute(_RELEASE, {"now": now, "id": one.id, "of": one.organization, "attempt": one.attempt})
+            _give_back(cursor, one.id, one.attempt, now, now, "lost", _ENDED, unsure=True)
+
+
+def _give_back(
+    cursor: Any, identifier: int, attempt: int | None, now: datetime, next_at: datetime, outcome: str, words: str, *,
+    unsure: bool,
+) -> None:  # fmt: skip
+    given = {"id": identifier, "attempt": attempt, "now": now, "next_at": next_at, "outcome": outcome, "words": words}
+    cursor.execute(_RELEASE, {**given, "unsure": unsure})

@@ -1,7 +1,7 @@
 """The log of deliveries in the admin: who was told what, when and how that went; what failed is sent again here."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -182,15 +183,39 @@ class DeliveryAdmin(VerbsAdmin):
         if asked and channel is None:
             raise Http404("There is no such channel that anything could be sent through.")
         chosen = channel.pk if channel else None
-        if request.method == "POST" and (span := _SPANS.get(request.POST.get("since", ""))):
-            number = replays.replay_since(scope=scope, since=now - span[1], channel=chosen)
+        since = _moment(request.POST.get("since", ""), now) if request.method == "POST" else None
+        if since is not None:
+            number = replays.replay_since(scope=scope, since=since, channel=chosen)
             _tell(request, number, number)
             query = {"state": "waiting", **({"channel": channel.pk} if channel else {})}
             return HttpResponseRedirect(f"{reverse(_LIST)}?{urlencode(query)}")
-        failed = [(since, words, replays.replayable_since(scope=scope, since=now - length, channel=chosen))
-                  for since, (words, length) in _SPANS.items()]  # fmt: skip
+        typed = request.GET.get("since", "").strip()
+        own = _moment(typed, now)
+        if typed and own is None:
+            messages.error(request, f"Since: {typed[:40]} is no time of the past; write it as {now:%Y-%m-%d %H:%M}.")
+        spans = [(name, f"in {words}", now - length) for name, (words, length) in _SPANS.items()]
+        spans += [(typed, f"since {own:%Y-%m-%d %H:%M} UTC", own)] if own and typed not in _SPANS else []
+        failed = [(name, words, replays.replayable_since(scope=scope, since=moment, channel=chosen))
+                  for name, words, moment in spans]  # fmt: skip
         return self.page(request, "again", "Send again what failed", channel=channel, channels=channels, failed=failed,
-                         most=replays.MOST)  # fmt: skip
+                         most=replays.MOST, typed=typed)  # fmt: skip
+
+
+def _moment(text: str, now: datetime) -> datetime | None:
+    """The time that a span ("24h") or a time of the past (UTC where it says nothing else) means; None for neither."""
+    if text in _SPANS:
+        return now - _SPANS[text][1]
+    try:
+        found = parse_datetime(text)
+    except ValueError:  # of the right shape, and no day
+        return None
+    if found is None:
+        return None
+    try:
+        moment = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        return None
+    return moment if moment < now else None
 
 
 def _tell(request: HttpRequest, number: int, asked: int) -> None:

@@ -17,14 +17,14 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from msgspec import structs
 
 from alerts import deliveries, sending, settling
-from alerts.deliveries import Claimed
+from alerts.claims import Claimed
 from alerts.routing import NOTIFIED
 from alerts.sending import Tried
 from monitoring import heartbeats
 
 log = structlog.get_logger(__name__)
 
-THREADS = 32
+THREADS = 64
 POLL = 2.0  # seconds: what no notification told of, and retries, are seen that late
 _PACED = 0.1  # seconds between looks while a channel's pace, or who is at it, holds something back
 _PATIENCE = 30.0  # seconds between tries while the database is away, at most
@@ -33,7 +33,7 @@ _GRACE = 5.0  # seconds that the end of a process waits for what is being sent
 _UNFIT = (DataError, IntegrityError, ValueError, TypeError, ArithmeticError)
 _UNREADABLE = "What was answered cannot be stored."
 _SIGN_EVERY = 5.0
-_STUCK = 60.0  # seconds without a turn, after which the process is of no use
+_STUCK = 60.0  # seconds without a turn or a wait for the database, after which the process is of no use
 
 
 class Dispatcher:
@@ -66,7 +66,7 @@ class Dispatcher:
                 connection.close()
                 wait = min(_PATIENCE, 0.5 * 2.0**failures)
                 stop.wait(wait)
-                wait = 0.0
+                wait, self.turned = 0.0, time.monotonic()
         self.end()
 
     def drain(self, seconds: float) -> int:
@@ -194,7 +194,7 @@ class Watch:
     def _run(self) -> None:
         while True:
             still = time.monotonic() - self._dispatcher.turned
-            if still > _STUCK + _PATIENCE:
+            if still > _STUCK:
                 log.critical("dispatch is stuck", seconds=round(still))
                 os._exit(70)
             if still < _PATIENCE + POLL:

@@ -69,11 +69,11 @@ def _told(organization: str, groups: list[_Group]) -> Iterator[tuple[str, Row]]:
 _OUTBOX = """
 SELECT organization.slug, count(one.id) FILTER (WHERE one.done_at IS NULL),
     count(one.id) FILTER (WHERE one.done_at IS NULL AND one.attempt > 0),
-    extract(epoch FROM %s - min(one.queued_at) FILTER (WHERE one.done_at IS NULL))::float8,
+    extract(epoch FROM %s - min(coalesce(one.replayed_at, one.queued_at)) FILTER (WHERE one.done_at IS NULL))::float8,
     count(one.id) FILTER (WHERE one.done_at IS NOT NULL)
 FROM organizations_organization AS organization LEFT JOIN (alerts_delivery AS one JOIN alerts_channel AS channel
     ON channel.id = one.channel_id AND channel.organization_id = one.organization_id AND channel.source = 'live')
-    ON one.organization_id = organization.slug
+    ON one.organization_id = organization.slug AND one.event <> 'test'
     AND (one.done_at IS NULL OR one.state IN ('dead', 'expired') AND one.done_at > %s)
 WHERE organization.slug = ANY(%s) GROUP BY organization.slug
 """

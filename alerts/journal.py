@@ -33,6 +33,7 @@ BECAUSE: Mapping[str, str] = {
     "redirect": "sent elsewhere",
     "tls": "no valid certificate",
     "address": "the address may not be called",
+    "partly": "not by all recipients yet",
     "refused": "the receiver does not want this notice",
     "gone": "the receiver is there no more",
     "settings": "settings are missing",
@@ -43,6 +44,8 @@ BECAUSE: Mapping[str, str] = {
     "retired": "the channel was retired",
     "unheard": "nobody had heard that it began",
     "newer": "a newer one came",
+    "flapping": "it comes and goes, and is told once in five minutes",
+    "summed": "told in a summary, with others that were over",
 }
 _FLOORS = """
 SELECT slug, (SELECT id FROM alerts_delivery WHERE organization_id = slug ORDER BY id DESC OFFSET %s LIMIT 1)

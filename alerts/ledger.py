@@ -62,7 +62,7 @@ def _rows(types: Mapping[str, str]) -> str:
 
 
 _SET = ", ".join(f"{name} = row.{name}" for name in _TYPES if name not in _FIXED)
-_TOLD = "id, organization_id, source, severity, alert_type, model_name, labels, metadata"
+_TOLD = "id, organization_id, fingerprint, episode, source, severity, alert_type, model_name, labels, metadata"
 # In one round trip. References are checked at the end of a statement, so an alert, its events and the deliveries that
 # follow from them may come together. The ids of those that change are told twice: as a list they are found by their
 # key, also in a table never analyzed.
@@ -72,8 +72,8 @@ fresh AS (INSERT INTO alerts_alert ({COLUMNS}) SELECT {COLUMNS} FROM begun),
 changed AS (UPDATE alerts_alert AS alert SET {_SET} FROM moved AS row
     WHERE alert.id = row.id AND alert.organization_id = row.organization_id AND alert.id = ANY(%s::uuid[])),
 written AS (INSERT INTO alerts_event ({", ".join(_EVENT)}) SELECT {", ".join(_EVENT)} FROM {_rows(_EVENT)}
-    RETURNING id AS event_id, alert_id, tells, withheld),
-told AS (SELECT written.event_id, written.tells, alert.* FROM written
+    RETURNING id AS event_id, alert_id, kind, tells, withheld),
+told AS (SELECT written.event_id, written.kind, written.tells, alert.* FROM written
     JOIN (SELECT {_TOLD} FROM begun UNION ALL SELECT {_TOLD} FROM moved) AS alert ON alert.id = written.alert_id
     WHERE written.tells <> '' AND written.withheld = ''),
 {QUEUE}

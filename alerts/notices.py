@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from alerts.channels.base import Audience, Notice, shortened
-from alerts.deliveries import Claimed
+from alerts.claims import Claimed
 from alerts.meanings import meaning
 from alerts.routing import NOT_THROUGH
 from alerts.states import State
@@ -37,7 +37,7 @@ def _of_alert(claimed: Claimed, alert: State, audience: Audience, public_url: st
     over = claimed.event == "resolve"
     developer = audience == "developer"
     moment = happened.at if happened else claimed.queued_at
-    zone = ZoneInfo(claimed.timezone)
+    zone, times = ZoneInfo(claimed.timezone), int(claimed.about.get("times", 0))
     return Notice(
         id=f"msg_{claimed.key.hex}",
         event=claimed.event,
@@ -49,7 +49,7 @@ def _of_alert(claimed: Claimed, alert: State, audience: Audience, public_url: st
         status=_STATUSES[claimed.event],
         title=_exact_title(alert) if developer else _plain_title(alert),
         text=_exact_text(alert) if developer else _plain_text(alert, claimed, zone),
-        facts=tuple(_exact_facts(alert) if developer else _plain_facts(alert, zone)),
+        facts=tuple(_exact_facts(alert, times) if developer else _plain_facts(alert, times, zone)),
         alert_type=alert.alert_type if developer else "",
         endpoint_id=alert.endpoint_id if developer else "",
         model_name=alert.model_name if developer or alert.model_name != _OTHER else "",
@@ -66,6 +66,7 @@ def _of_alert(claimed: Claimed, alert: State, audience: Audience, public_url: st
         url=_address(public_url, claimed.organization, alert, developer=developer),
         runbook=runbook(alert.metadata, alert.labels) if developer else "",
         reference=claimed.reference,
+        so_far=claimed.so_far,
     )
 
 
@@ -85,6 +86,7 @@ def _alone(claimed: Claimed, audience: Audience) -> Notice:
         started_at=claimed.queued_at,
         at=claimed.queued_at,
         by=str(claimed.about.get("by", "")),
+        so_far=claimed.so_far,
     )
 
 
@@ -94,11 +96,19 @@ def _alone_text(claimed: Claimed) -> str:
             by = claimed.about.get("by")
             return f"{by or 'Somebody'} tried the channel {claimed.channel_name} of {claimed.organization_name}."
         case "summary":
-            number = int(claimed.about.get("number", 0))
-            what = "1 notice was" if number == 1 else f"{number:,} notices were"
-            return f"{what} too old to be of use when they could be sent, and left out. The cockpit's log has them."
+            return " ".join((*_left_out(claimed.about), "The cockpit's log has them."))
         case _:
             return "Raised every minute, and sent by the road that alerts take."
+
+
+def _left_out(about: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each reason why notices were left out."""
+    old, over = int(about.get("number", 0)), int(about.get("over", 0))
+    if over:
+        yield f"{over:,} alert{' was' if over == 1 else 's were'} over before anybody could be told of them here."
+    if old:
+        what = "1 notice was" if old == 1 else f"{old:,} notices were"
+        yield f"{what} too old to be of use when they could be sent, and left out."
 
 
 def _exact_title(alert: State) -> str:
@@ -112,7 +122,7 @@ def _exact_text(alert: State) -> str:
     return "" if alert.message == _exact_title(alert) else alert.message
 
 
-def _exact_facts(alert: State) -> Iterator[tuple[str, str]]:
+def _exact_facts(alert: State, times: int) -> Iterator[tuple[str, str]]:
     yield "Type", alert.alert_type
     if alert.model_name:
         yield "Model", alert.model_name
@@ -124,6 +134,8 @@ def _exact_facts(alert: State) -> Iterator[tuple[str, str]]:
     for name, text in list(alert.labels.items())[:_MOST_LABELS]:
         yield name, text
     yield "Since", f"{alert.first_seen_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if times:
+        yield "Came and went", _times(times)
     if alert.count > 1:
         yield "Seen", f"{alert.count:,} times"
     if alert.episode > 1:
@@ -152,9 +164,16 @@ def _plain_text(alert: State, claimed: Claimed, zone: ZoneInfo) -> str:
     return f"{serious}It began at {began} at {name}."
 
 
-def _plain_facts(alert: State, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
+def _plain_facts(alert: State, times: int, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     yield "How bad", _LEVELS[alert.severity]
     yield "Since", _clock(alert.first_seen_at, zone)
+    if times:
+        yield "Came and went", _times(times)
+
+
+def _times(number: int) -> str:
+    """How often, of what was not told because it was over at once."""
+    return "once more before that" if number == 1 else f"{number:,} times more before that"
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

@@ -1,7 +1,7 @@
 """What was given up is sent after all: one notice, or all that failed since a time. Never out of order."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,6 @@ from organizations import audit
 from organizations.scope import Scope
 
 MOST = 10_000  # at once
-OLDEST = timedelta(days=7)
 # Unless something newer was told meanwhile, or nothing would tell that the alert is over: nobody may hear of a
 # beginning after its end, or without it.
 _WANTED = """

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from alerts.channels import TRANSPORTS
 from alerts.channels.base import Client, Field, Transport
-from alerts.deliveries import sealed_for
+from alerts.claims import sealed_for
 from alerts.models import Channel, Delivery
 from bedrock import identifiers, sealing
 from bedrock.text import text_problem

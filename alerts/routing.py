@@ -1,16 +1,25 @@
-"""Who is told of an alert: routes lead to channels. One condition, in SQL, for telling, for preview and for asking."""
+"""Who is told of an alert: routes lead to channels. One condition, in SQL, for telling, for preview and for asking.
+
+What comes and goes is told once an interval: a beginning that follows others closely is held back, and dropped with its
+end when it is over before its turn.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from msgspec import Struct
 
+from alerts.states import RANKS
+
 NOTIFIED = "cockpit_outbox"  # what Postgres tells whoever dispatches, at the commit
 DELIVERY_FAILED = "delivery_failed"  # the type of alerts about a channel
 NOT_THROUGH = "notThrough"  # in the metadata of these: that channel's id
+FLAPPING = "flapping"  # why a beginning is held back, or was dropped with its end
+INTERVAL = timedelta(minutes=5)  # between two beginnings of what comes and goes
+_FREE = 2  # beginnings within an interval that are told at once
 
 
 def _leads(alert: str) -> str:
@@ -62,24 +71,62 @@ reached AS (SELECT told.event_id, channel.id AS channel_id, channel.state FROM t
 others AS (SELECT told.event_id, channel.id AS channel_id FROM told JOIN alerts_channel AS channel ON {_takes("told")}
     WHERE told.tells = 'trigger' AND {_about("told")} IS NOT NULL
     AND NOT EXISTS (SELECT FROM reached WHERE reached.event_id = told.event_id AND reached.state = 'on'))"""
+_RANK = (
+    f"array_position(ARRAY[{', '.join(repr(one) for one in sorted(RANKS, key=RANKS.__getitem__))}], told.severity) - 1"
+)
+_WITHIN = f"now() - interval '{INTERVAL.total_seconds():.0f} seconds'"
+# A new episode that follows others closely waits until an interval after the last one that its channel was told of,
+# unless it is worse than that; `times` is how often it came and went since then. What is held back goes out at once if
+# people are to be told of the same alert once more, and not at all if it is over; what is just being sent is let go.
+_HELD = f"""
+past AS (SELECT receiver.event_id, receiver.channel_id, began.queued_at, began.because = '{FLAPPING}' AS held,
+        began.state IN ('sent', 'sending', 'pending') AND began.because <> '{FLAPPING}'
+            AND before.rank <= {_RANK} AS heard
+    FROM (SELECT * FROM reached UNION ALL SELECT *, 'on' FROM others) AS receiver
+    JOIN told ON told.event_id = receiver.event_id AND told.kind = 'fired' AND told.episode > {_FREE}
+    JOIN alerts_alert AS before ON before.organization_id = told.organization_id
+        AND before.fingerprint = told.fingerprint AND before.first_seen_at > {_WITHIN}
+    JOIN alerts_delivery AS began ON began.alert_id = before.id AND began.channel_id = receiver.channel_id
+        AND began.event = 'trigger'),
+last AS (SELECT event_id, channel_id, max(queued_at) FILTER (WHERE heard) AS at
+    FROM past GROUP BY event_id, channel_id HAVING count(*) >= {_FREE}),
+waiting AS (SELECT event_id, channel_id, last.at + interval '{INTERVAL.total_seconds():.0f} seconds' AS until,
+        count(*) FILTER (WHERE past.held AND past.queued_at > last.at) AS times
+    FROM last JOIN past USING (event_id, channel_id) WHERE last.at IS NOT NULL GROUP BY 1, 2, 3),
+kept AS (SELECT one.id, told.tells FROM told JOIN alerts_delivery AS one ON one.alert_id = told.id
+    AND one.state = 'pending' AND one.because = '{FLAPPING}'
+    WHERE told.episode > {_FREE} AND told.tells IN ('trigger', 'resolve') FOR UPDATE OF one SKIP LOCKED),
+freed AS (UPDATE alerts_delivery AS mine SET because = '', next_at = now()
+    FROM kept WHERE mine.id = kept.id AND kept.tells = 'trigger'),
+dropped AS (UPDATE alerts_delivery AS mine SET state = 'skipped', done_at = now()
+    FROM kept WHERE mine.id = kept.id AND kept.tells = 'resolve' RETURNING mine.alert_id, mine.channel_id)"""
 # The end of a statement that holds `told`: its events become deliveries. Of an acknowledgement and an end those hear
 # who heard, or may yet hear, that it fires; for others the log says that they did not, and it goes out behind what they
 # missed should that be sent after all. Times are the database's own: leases and ages are measured by it.
 QUEUE = f"""
 {_REACHED},
-followed AS (SELECT told.event_id, channel.id AS channel_id, {heard("told.id", "channel.id", _NEWEST)} AS heard
+{_HELD},
+followed AS (SELECT told.event_id, channel.id AS channel_id, CASE
+        WHEN EXISTS (SELECT FROM dropped WHERE dropped.alert_id = told.id AND dropped.channel_id = channel.id)
+            THEN '{FLAPPING}'
+        WHEN {heard("told.id", "channel.id", _NEWEST)} THEN '' ELSE 'unheard' END AS because
     FROM told JOIN alerts_channel AS channel ON channel.organization_id = told.organization_id
     AND channel.state IN ('on', 'failed') AND told.tells = ANY(channel.events)
     WHERE told.tells IN ('acknowledge', 'resolve') AND EXISTS (SELECT FROM alerts_delivery AS earlier
         WHERE earlier.alert_id = told.id AND earlier.channel_id = channel.id AND earlier.event = 'trigger')),
-queued AS (INSERT INTO alerts_delivery (organization_id, channel_id, alert_id, event_id, event, queued_at, next_at,
-        state, because, done_at)
-    SELECT told.organization_id, receiver.channel_id, told.id, told.event_id, told.tells, now(), now(),
-        CASE WHEN receiver.heard THEN 'pending' ELSE 'skipped' END, CASE WHEN receiver.heard THEN '' ELSE 'unheard' END,
-        CASE WHEN receiver.heard THEN NULL ELSE now() END
-    FROM (SELECT event_id, channel_id, true AS heard FROM reached UNION SELECT event_id, channel_id, true FROM others
-        UNION SELECT event_id, channel_id, heard FROM followed) AS receiver
-    JOIN told USING (event_id) ORDER BY told.event_id, receiver.channel_id RETURNING id)
+receivers AS (SELECT event_id, channel_id, 'pending' AS state,
+        CASE WHEN waiting.until IS NULL THEN '' ELSE '{FLAPPING}' END AS because,
+        coalesce(waiting.until, now()) AS next_at, coalesce(waiting.times, 0) AS times
+    FROM (SELECT event_id, channel_id FROM reached UNION SELECT event_id, channel_id FROM others) AS receiver
+    LEFT JOIN waiting USING (event_id, channel_id)
+    UNION ALL SELECT event_id, channel_id, CASE because WHEN '' THEN 'pending' ELSE 'skipped' END, because, now(), 0
+    FROM followed),
+queued AS (INSERT INTO alerts_delivery (organization_id, channel_id, alert_id, event_id, event, about, queued_at,
+        next_at, state, because, done_at)
+    SELECT told.organization_id, one.channel_id, told.id, told.event_id, told.tells,
+        CASE one.times WHEN 0 THEN '{{}}' ELSE jsonb_build_object('times', one.times) END, now(), one.next_at,
+        one.state, one.because, CASE one.state WHEN 'skipped' THEN now() END
+    FROM receivers AS one JOIN told USING (event_id) ORDER BY told.event_id, one.channel_id RETURNING id)
 SELECT pg_notify('{NOTIFIED}', '') FROM queued LIMIT 1"""
 _RECEIVERS = f"""
 WITH told AS (SELECT alert.*, 0 AS event_id, 'trigger' AS tells FROM alerts_alert AS alert WHERE alert.id = %s),

@@ -43,11 +43,12 @@ POLICIES: Mapping[Failure, Policy] = {
     "address": Policy(SLOW, "channel"),
     "settings": Policy(SLOW, "channel"),
     "fault": Policy(SLOW),
+    "partly": Policy(SLOW),
     "refused": Policy(NEVER),
     "gone": Policy(NEVER, "channel"),
 }
 # Failures that say nothing of the receiver's being away: others are told on, at the channel's usual pace.
-_OF_THE_NOTICE = frozenset({"refused", "fault", "lost"})
+_OF_THE_NOTICE = frozenset({"refused", "partly", "fault", "lost"})
 
 
 def next_wait(kind: Failure, attempt: int, *, chance: float, retry_after: float | None = None) -> timedelta | None:

@@ -16,7 +16,8 @@ from alerts import notices, schedule
 from alerts.channels import TRANSPORTS
 from alerts.channels.base import DeliveryError, Failure, Receipt, Tools
 from alerts.channels.http import HttpClient
-from alerts.deliveries import LEASE, Claimed, sealed_for
+from alerts.claims import Claimed, sealed_for
+from alerts.deliveries import LEASE
 from bedrock import failpoints, redaction, sealing, text
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ SENT = "sent"
 SECONDS = 10.0  # for all that one notice takes
 _LATEST = LEASE.total_seconds() - SECONDS  # after it was leased, that its sending may begin
 _LONGEST_ANSWER = _LONGEST_REFERENCE = 1000
+_MOST_REFERENCES = 100  # of one name
 _SHORTEST_SECRET, _SHORTEST_PART = 6, 8  # letters; what is shorter is no secret and stands in many words
 _ORDINARY = re.compile(r"[a-z_-]{1,19}")  # a part of a path such as "services"
 
@@ -85,9 +87,10 @@ def _found(claimed: Claimed, secrets: Mapping[str, str]) -> dict[str, Any]:
         return {
             "failure": error.kind, "status": error.status, "words": _sentence(scrubbed(error.words, secrets)),
             "answer": scrubbed(error.answer, secrets), "retry_after": error.retry_after, "unsure": error.unsure,
+            "reference": _kept(error.reference),
         }  # fmt: skip
-    reference = {name: _storable(value) for name, value in receipt.reference.items()}
-    return {"status": receipt.status, "answer": scrubbed(receipt.answer, secrets), "reference": reference}
+    answer = scrubbed(receipt.answer, secrets)
+    return {"status": receipt.status, "answer": answer, "reference": _kept(receipt.reference)}
 
 
 def _sentence(words: str) -> str:
@@ -122,8 +125,14 @@ def _demand_harmless(claimed: Claimed) -> None:
         raise DeliveryError("lost", "Whoever sends it ends in the middle, again and again.")
 
 
+def _kept(reference: Mapping[str, Any]) -> dict[str, Any]:
+    """What a channel wants to be reminded of, as the database takes it."""
+    return {name: _storable(value) for name, value in reference.items()}
+
+
 def _storable(value: Any) -> Any:
-    """What a receiver wants to be reminded of, as the database takes it."""
+    if isinstance(value, list):
+        return [_storable(one) for one in value[:_MOST_REFERENCES] if isinstance(one, str)]
     return text.printable(value)[:_LONGEST_REFERENCE] if isinstance(value, str) else value
 
 

@@ -11,7 +11,8 @@ from django.db import connection, transaction
 from msgspec import Struct
 
 from alerts import deliveries, lifecycle, lost, schedule, tallies
-from alerts.deliveries import Claimed, Verdict
+from alerts.claims import Claimed
+from alerts.deliveries import Verdict
 from alerts.sending import SENT, Tried
 from alerts.states import Severity
 from bedrock import failpoints
@@ -20,6 +21,7 @@ from organizations import audit
 from organizations.scope import Scope
 
 LATE = timedelta(minutes=10)  # that a notice may be before its channel is an alert
+MISSED = 5  # pulses in a row that were not taken, each of which the next replaces, before their switch is one
 _HEALTH = """
 WITH told AS (SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row(id uuid, organization_id text, succeeded boolean,
     failures integer, failed text, rests_until timestamptz, tried_out boolean))
@@ -126,8 +128,10 @@ def _health(tries: Sequence[Tried], now: datetime) -> _Health:
         if tried.failure is None:
             succeeded, failures = True, 0
             continue
-        failures += 1
         failed = tried.words or tried.failure
+        if tried.reference:  # it reached somebody
+            continue
+        failures += 1
         so_far = failures + (0 if succeeded else one.failures)
         rest = max(rest, now + schedule.pause(tried.failure, so_far, retry_after=tried.retry_after))
     tried_out = not failures and any(tried.failure is None and tried.claimed.event == "test" for tried in tries)
@@ -148,8 +152,9 @@ def _tell_late(tries: Iterable[Tried], now: datetime) -> None:
     late = {
         one.claimed.channel: one
         for one in tries
-        if one.failure is not None and one.claimed.channel_alert is None and one.claimed.happened is not None
-        and now - one.claimed.queued_at >= LATE
+        if one.failure is not None and one.claimed.channel_alert is None and (
+            (one.claimed.happened is not None and now - one.claimed.queued_at >= LATE)
+            or (one.claimed.event == "pulse" and one.claimed.failures + 1 >= MISSED))
     }  # fmt: skip
     for one in late.values():
         _tell(one, "warning", "has not taken a notice for a while, which is tried on: ", now)

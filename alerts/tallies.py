@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from alerts.deliveries import Claimed
+from alerts.claims import Claimed
 from alerts.ledger import Entry
 from alerts.states import State
 from monitoring.counting import table

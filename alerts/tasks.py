@@ -25,8 +25,8 @@ def tend() -> None:
     if not slots.claim("tend", now=now, every=EVERY):
         return
     failed: Exception | None = None
-    for work in (tending.run_out, changes.tell_of_audited, tending.forget, expiry.expire, expiry.forget,
-                 settling.end_moot):  # fmt: skip
+    for work in (tending.run_out, changes.tell_of_audited, tending.forget, expiry.sum_up, expiry.expire,
+                 expiry.forget, settling.end_moot):  # fmt: skip
         try:
             work(now)
         except Exception as error:

@@ -4,7 +4,7 @@ import json
 
 from django.db import connection
 
-from alerts import deliveries, sending, settling
+from alerts import claims, deliveries, sending, settling
 from alerts.deliveries import LEASE
 from alerts.models import Channel
 from alerts.sending import Tried
@@ -27,7 +27,7 @@ def try_out(*, channel: Channel, by: str) -> Tried:
     with scope.enter(), connection.cursor() as cursor:
         about = json.dumps({"by": by})
         cursor.execute(_BEGIN, [channel.organization_id, channel.pk, about, LEASE.total_seconds()])
-        [claimed] = deliveries.read([cursor.fetchone()[0]])
+        [claimed] = claims.read([cursor.fetchone()[0]])
         audit.record(
             organization=channel.organization_id, action="tried", object_type="channel", object_id=str(channel.pk),
             object_text=channel.name,

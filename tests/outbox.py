@@ -16,7 +16,7 @@ from alerts import deliveries as outbox
 from alerts import settling
 from alerts.channels import TRANSPORTS
 from alerts.channels.base import Failure, Receipt
-from alerts.deliveries import Claimed
+from alerts.claims import Claimed
 from alerts.models import Alert, Delivery
 from alerts.routing import NOT_THROUGH
 from alerts.sending import Tried

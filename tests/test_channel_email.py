@@ -1,10 +1,11 @@
 """E-mail: what a letter holds, that nothing from outside becomes a header, and what a server's moods come out as."""
 
+import smtplib
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -14,6 +15,7 @@ from html.parser import HTMLParser
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -21,14 +23,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from alerts import replays, sending, trials
 from alerts.channels import TRANSPORTS, email, letters
 from alerts.channels.base import DeliveryError, Failure, Mail, Notice, Receipt
+from tests import channels
+from tests.channels import EVERYONE, act, attempts, channel, deliveries, drain, due_now, fire, route, the
 from tests.notices import NOW, Posts, for_any_notice, notice, tools
+from tests.outbox import alerts_about, broken, hook, only, told
+from tests.receiver import Receiver
 
 SENDER = "alerts@cockpit.example"
 HEADERS = ["Subject", "From", "To", "Date", "Message-ID", "In-Reply-To", "References", "List-Id", "Auto-Submitted",
            "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]  # fmt: skip
 TO = ["ada@example.com", "bob@example.org"]
+THREE = [*TO, "cyd@example.net"]
+BOB, CYD = "rcpt TO:<bob@example.org>", "rcpt TO:<cyd@example.net>"
+FINE, LATER, NEVER = "250 fine", "450 greylisted", "550 unknown"
 Replies = Mapping[str, "str | Sequence[str]"]
 
 
@@ -55,7 +65,8 @@ class _Tags(HTMLParser):
 class MailServer:
     """Speaks SMTP on this machine as it is told: a reply for a verb, one after the other where there are several.
 
-    A reply of `drip` is one byte every 50 ms without an end; of `` the end of the connection.
+    A whole line such as `rcpt TO:<ada@example.com>` may have replies of its own. A reply of `drip` is one byte every
+    50 ms without an end; of `` the end of the connection. `boxes` has the letters that each recipient got.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class MailServer:
         self.tls, self.wrapped = tls, wrapped
         self.said: list[str] = []
         self.letters: list[bytes] = []
+        self.boxes: dict[str, list[bytes]] = {}
         self.hung_up = threading.Event()
         self._ended = threading.Event()
 
@@ -87,28 +99,34 @@ class MailServer:
         return Mail(**{"host": "127.0.0.1", "port": self.port, "security": "none", "sender": SENDER, **changes})
 
     def _serve(self) -> None:
-        with suppress(OSError), self._listener.accept()[0] as accepted:
-            wire = accepted
-            wire.settimeout(20)
-            if self.wrapped and self.tls:
-                wire = self.tls.wrap_socket(wire, server_side=True)
-            with suppress(OSError), wire:
-                self._talk(wire)
-            self.hung_up.set()
+        while not self._ended.is_set():
+            with suppress(OSError), self._listener.accept()[0] as accepted:
+                wire = accepted
+                wire.settimeout(20)
+                if self.wrapped and self.tls:
+                    wire = self.tls.wrap_socket(wire, server_side=True)
+                with suppress(OSError), wire:
+                    self._talk(wire)
+                self.hung_up.set()
 
     def _talk(self, wire: socket.socket) -> None:
-        reader = wire.makefile("rb")
+        reader, envelope = wire.makefile("rb"), list[str]()
         self._say(wire, "greeting", "220 here")
         while line := reader.readline():
             verb = line.split()[0].decode("latin-1").lower() if line.split() else ""
             self.said.append(line.decode("latin-1").strip())
-            self._say(wire, verb, _USUAL.get(verb, "250 fine"))
+            own = self.said[-1] if self.said[-1] in self.replies else verb
+            self._say(wire, own, _USUAL.get(verb, "250 fine"))
+            if verb == "rcpt" and self._now.startswith("250"):
+                envelope.append(self.said[-1][len("rcpt TO:<") : -1])
             if verb == "data" and self._now == "354 go on":
                 data = b""
                 while not data.endswith(b"\r\n.\r\n"):
                     data += reader.readline()
                 self.letters.append(data)
                 self._say(wire, "letter", "250 taken")
+                for one in envelope if self._now.startswith("250") else ():
+                    self.boxes.setdefault(one, []).append(data)
             if verb == "starttls" and self.tls and self._now.startswith("220"):
                 wire = self.tls.wrap_socket(wire, server_side=True)
                 reader = wire.makefile("rb")
@@ -329,12 +347,19 @@ class TestServer:
         assert "canary" not in error.words
         assert not error.unsure
 
-    def test_some_of_them_are_enough_and_the_others_are_named(self) -> None:
-        with MailServer({"rcpt": ["250 fine", "550 unknown here"]}) as server:
-            taken = sent(server)
-        assert taken.status == 250
-        assert taken.answer == "taken\nbob@example.org refused: 550 unknown here"
-        assert len(server.letters) == 1
+    def test_a_letter_that_was_taken_stays_so_when_nobody_hears_the_goodbye(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        say = smtplib.SMTP.putcmd
+
+        def gone_by_then(self: smtplib.SMTP, cmd: str, args: str = "") -> None:
+            if cmd == "quit":
+                raise smtplib.SMTPServerDisconnected
+            say(self, cmd, args)
+
+        monkeypatch.setattr(smtplib.SMTP, "putcmd", gone_by_then)
+        with MailServer() as server:
+            assert sent(server).status == 250
 
     @pytest.mark.parametrize("verb", ["greeting", "ehlo", "mail", "rcpt", "data", "letter"])
     def test_an_end_in_the_middle_is_one_and_unsure_once_the_letter_is_on_its_way(self, verb: str) -> None:
@@ -427,6 +452,245 @@ class TestServer:
         with pytest.raises(DeliveryError) as raised:
             TRANSPORTS["email"].send(notice(), {"recipients": recipients}, tools(Posts(), mail=mail))
         assert raised.value.kind == "settings"
+
+
+class TestSomeAreRefused:
+    """Of three recipients; `so_far` is what the outbox hands from one try of a notice to the next."""
+
+    @pytest.mark.parametrize(
+        ("bob", "cyd", "kind", "status", "words"),
+        [
+            (FINE, LATER, "partly", 450, "The mail server takes 2 of 3 recipients for now."),
+            (LATER, FINE, "partly", 450, "The mail server takes 2 of 3 recipients for now."),
+            (FINE, NEVER, "refused", 550, "The mail server takes 2 of 3 recipients."),
+            (NEVER, NEVER, "refused", 550, "The mail server takes 1 of 3 recipients."),
+            (NEVER, LATER, "partly", 450, "The mail server takes 1 of 3 recipients for now."),
+            (LATER, NEVER, "partly", 450, "The mail server takes 1 of 3 recipients for now."),
+        ],
+    )
+    def test_a_notice_that_not_all_take_has_failed_and_some_have_it(
+        self, bob: str, cyd: str, kind: Failure, status: int, words: str
+    ) -> None:
+        with MailServer({BOB: bob, CYD: cyd}) as server:
+            error = failure(server, to=THREE)
+        assert (error.kind, error.status, error.words, error.unsure) == (kind, status, words, True)
+        assert len(server.letters) == 1
+        assert len(error.reference["taken"]) == len(server.boxes)
+
+    def test_who_was_refused_is_told_by_number_and_no_address_is_kept(self) -> None:
+        with MailServer({BOB: "450 greylisted", CYD: "550 unknown", "letter": "250 queued as 4711"}) as server:
+            error = failure(server, to=THREE)
+        assert error.answer == "recipient 2: 450 greylisted; recipient 3: 550 unknown; queued as 4711"
+        assert "@" not in str(error.reference)
+        assert "ada" not in str(error.reference)
+
+    def test_a_recipient_is_remembered_by_another_mark_in_every_notice(self) -> None:
+        with MailServer({CYD: NEVER}) as server:
+            here, again, there = (failure(server, one=notice(event), to=THREE).reference["taken"]
+                                  for event in ("trigger", "trigger", "resolve"))  # fmt: skip
+        assert here == again
+        assert not set(here) & set(there)
+
+    def test_the_next_try_is_for_those_who_do_not_have_it(self) -> None:
+        with MailServer({CYD: [LATER, FINE]}) as server:
+            so_far = failure(server, to=THREE).reference
+            said = len(server.said)
+            assert sent(server, notice(so_far=so_far), to=THREE) == Receipt(status=250, answer="taken")
+        assert [line for line in server.said[said:] if line.startswith("rcpt")] == [CYD]
+        assert {one: len(got) for one, got in server.boxes.items()} == dict.fromkeys(THREE, 1)
+        first, second = server.letters
+        assert first == second
+        assert message_from_bytes(second, policy=default)["To"] == ", ".join(THREE)
+
+    def test_it_goes_on_until_the_last_one_has_it(self) -> None:
+        with MailServer({BOB: [LATER, FINE], CYD: [LATER, LATER, FINE]}) as server:
+            first = failure(server, to=THREE)
+            second = failure(server, one=notice(so_far=first.reference), to=THREE)
+            assert (second.kind, second.words) == ("partly", "The mail server takes 2 of 3 recipients for now.")
+            assert set(first.reference["taken"]) < set(second.reference["taken"])
+            sent(server, notice(so_far=second.reference), to=THREE)
+        assert {one: len(got) for one, got in server.boxes.items()} == dict.fromkeys(THREE, 1)
+
+    @pytest.mark.parametrize(
+        ("cyd", "kind", "words"),
+        [(LATER, "partly", "The mail server takes 2 of 3 recipients for now."),
+         (NEVER, "refused", "The mail server takes 2 of 3 recipients.")],
+    )  # fmt: skip
+    def test_a_try_that_nobody_takes_forgets_nobody(self, cyd: str, kind: Failure, words: str) -> None:
+        with MailServer({CYD: [LATER, cyd]}) as server:
+            first = failure(server, to=THREE)
+            second = failure(server, one=notice(so_far=first.reference), to=THREE)
+        assert (second.kind, second.words, second.unsure) == (kind, words, True)
+        assert second.reference == first.reference
+        assert len(server.letters) == 1
+
+    def test_where_nobody_has_it_there_is_nothing_to_remember(self) -> None:
+        with MailServer({"rcpt": [NEVER, LATER, NEVER]}) as server:
+            error = failure(server, to=THREE)
+        assert (error.kind, error.words) == ("server", "The mail server takes none of the recipients.")
+        assert (error.status, error.answer) == (450, "greylisted")
+        assert (error.unsure, error.reference) == (False, {})
+
+    @pytest.mark.parametrize("replies", [{"data": "451 later"}, {"letter": "554 spam"}])
+    def test_whom_a_refused_letter_was_for_does_not_have_it(self, replies: Replies) -> None:
+        with MailServer({CYD: LATER, **replies}) as server:
+            error = failure(server, to=THREE)
+        assert (error.words, error.reference) == ("The mail server did not take the message.", {})
+        assert server.boxes == {}
+
+    def test_only_who_is_a_recipient_now_is_written_to(self) -> None:
+        with MailServer({CYD: LATER}) as server:
+            so_far = failure(server, to=THREE).reference
+            assert sent(server, notice(so_far=so_far), to=["bob@example.org", "dan@example.net"]).status == 250
+        assert {one: len(got) for one, got in server.boxes.items()} == dict.fromkeys([*THREE[:2], "dan@example.net"], 1)
+        assert message_from_bytes(server.letters[1], policy=default)["To"] == "bob@example.org, dan@example.net"
+
+    def test_who_comes_back_to_the_recipients_is_known(self) -> None:
+        with MailServer({CYD: LATER}) as server:
+            first = failure(server, to=THREE)
+            second = failure(server, one=notice(so_far=first.reference), to=THREE[1:])
+            third = failure(server, one=notice(so_far=second.reference), to=THREE)
+        assert second.words == "The mail server takes 1 of 2 recipients for now."
+        assert set(second.reference["taken"]) == set(third.reference["taken"]) == set(first.reference["taken"])
+        assert len(server.letters) == 1
+
+    def test_nobody_is_called_when_all_have_it(self) -> None:
+        with MailServer({CYD: LATER}) as server:
+            so_far = failure(server, to=THREE).reference
+            said = len(server.said)
+            assert sent(server, notice(so_far=so_far), to=THREE[:2]).answer == "All who are written to by now have it."
+            assert len(server.said) == said
+
+
+@pytest.fixture
+def server(database: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[MailServer]:
+    """The mail server of the cockpit, of which the whole outbox makes use; webhooks reach this machine."""
+    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+    with MailServer() as server:
+        settings.MAIL = server.mail()
+        yield server
+
+
+class TestSomeAreRefusedInTheOutbox:
+    def to_three(self) -> UUID:
+        to = channel(kind="email", given={"recipients": "\n".join(THREE)})
+        route(to, name=f"to {to}")
+        return to
+
+    def got(self, server: MailServer) -> list[int]:
+        return [len(server.boxes.get(one, [])) for one in THREE]
+
+    def events_of(self, server: MailServer, recipient: str) -> list[str]:
+        return [message_from_bytes(one, policy=default)["Subject"].split()[0] for one in server.boxes[recipient]]
+
+    def test_who_is_refused_for_now_gets_it_later_and_nobody_gets_it_twice(self, server: MailServer) -> None:
+        server.replies[CYD] = [LATER, FINE]
+        to = self.to_three()
+        fire()
+        drain()
+        [delivery] = deliveries()
+        assert (delivery.state, delivery.unsure, len(delivery.reference["taken"])) == ("pending", True, 2)
+        assert "example" not in str(delivery.reference)
+        assert self.got(server) == [1, 1, 0]
+        assert the(to).last_failure == "The mail server takes 2 of 3 recipients for now."
+        due_now()
+        drain()
+        assert only(delivery).state == "sent"
+        assert only(delivery).reference == {}
+        assert self.got(server) == [1, 1, 1]
+        assert server.boxes["ada@example.com"] == server.boxes["cyd@example.net"]
+        tries = attempts(delivery.pk)
+        assert [(one.outcome, one.status) for one in tries] == [("partly", 450), ("sent", 250)]
+        assert tries[0].answer == "recipient 3: 450 greylisted; taken"
+
+    def test_who_has_it_is_known_through_tries_that_come_to_nothing(self, server: MailServer) -> None:
+        server.replies[CYD] = [LATER, FINE]
+        self.to_three()
+        fire()
+        drain()
+        before = deliveries()[0].reference
+        server.replies["greeting"] = ["421 busy", "220 here"]
+        due_now()
+        drain()
+        [delivery] = deliveries()
+        assert (delivery.state, delivery.attempt, delivery.reference) == ("pending", 2, before)
+        due_now()
+        drain()
+        assert only(delivery).state == "sent"
+        assert self.got(server) == [1, 1, 1]
+
+    def test_who_is_refused_for_good_is_told_of_by_another_road_and_all_hear_the_end(self, server: MailServer) -> None:
+        server.replies[CYD] = [NEVER, FINE]
+        with Receiver() as receiver:
+            to, other = self.to_three(), channel(receiver.url())
+            alert = fire().state.id
+            drain()
+            [delivery] = deliveries(channel=to)
+            assert (delivery.state, delivery.because, delivery.unsure) == ("dead", "refused", True)
+            assert self.got(server) == [1, 1, 0]
+            [about] = alerts_about(to)
+            assert about.severity == "warning"
+            assert about.message.endswith("could not be delivered: The mail server takes 2 of 3 recipients.")
+            assert told(other) == [("trigger", "sent")]
+            [request] = receiver.requests
+            assert b"takes 2 of 3 recipients" in request.body
+            act("resolve", alert)
+            drain()
+        assert told(to, alert=alert) == [("trigger", "dead"), ("resolve", "sent")]
+        assert self.got(server) == [2, 2, 1]
+        assert self.events_of(server, "ada@example.com") == ["[WARNING]", "RESOLVED:"]
+        assert self.events_of(server, "cyd@example.net") == ["RESOLVED:"]
+
+    def test_sent_again_by_hand_it_goes_to_who_does_not_have_it(self, server: MailServer) -> None:
+        server.replies[CYD] = [NEVER, NEVER, FINE]
+        to = self.to_three()
+        fire()
+        drain()
+        for state, got in (("dead", 0), ("sent", 1)):
+            [delivery] = deliveries(channel=to)
+            assert replays.replay(scope=EVERYONE, ids=[delivery.pk], now=NOW) == 1
+            drain()
+            assert only(delivery).state == state
+            assert self.got(server) == [1, 1, got]
+        assert [one.outcome for one in attempts(delivery.pk)] == ["refused", "refused", "sent"]
+
+    def test_what_one_notice_left_is_nothing_to_another(self, server: MailServer) -> None:
+        server.replies[CYD] = [NEVER, FINE]
+        self.to_three()
+        fire("one")
+        drain()
+        fire("two")
+        drain()
+        assert self.got(server) == [2, 2, 1]
+
+    def test_a_channel_that_is_tried_out_says_at_once_who_is_missing(self, server: MailServer) -> None:
+        server.replies[CYD] = [LATER]
+        tried = trials.try_out(channel=the(self.to_three()), by="ada")
+        assert (tried.failure, tried.words) == ("partly", "The mail server takes 2 of 3 recipients for now.")
+        assert told() == [("test", "dead")]
+
+
+class TestWhatAFailureLeaves:
+    def test_it_comes_to_the_next_try_and_can_be_kept(
+        self, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Mapping[str, Any]] = []
+
+        def send(one: Notice, given: Any, tools: Any) -> Receipt:
+            seen.append(one.so_far)
+            raise DeliveryError("server", "Not now.", reference={"names": ["a\x00\ud800" * 500, 5, *["b"] * 500]})
+
+        broken(monkeypatch, send)
+        hook()
+        fire()
+        for _ in range(2):
+            drain()
+            due_now()
+        first, second = seen
+        assert first == {}
+        assert second["names"][0].startswith("a\\u0000\\ud800a")
+        assert (len(second["names"][0]), set(second["names"][1:])) == (1000, {"b"})
+        assert len(second["names"]) < 100
 
 
 def assert_no_thread_is_left() -> None:

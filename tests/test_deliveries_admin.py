@@ -449,7 +449,26 @@ class TestAgain:
         assert [each.state for each in deliveries(organization=OWN)] == ["pending"] * 3 + ["dead"]
         assert [each.state for each in deliveries(organization=OTHER)] == ["dead"]
 
-    @pytest.mark.parametrize("form", [{}, {"since": "9y"}, {"since": "\0"}])
+    def test_all_that_failed_since_any_time_are(self, operator: Client, now: datetime) -> None:
+        route(channel(NOWHERE))
+        for kind, days in (("new", 1), ("old", 20), ("older", 40)):
+            dead(told(kind), at=now - timedelta(days=days))
+        since = f"{now - timedelta(days=30):%Y-%m-%d %H:%M}"
+        text = page(operator, f"{AGAIN}?since={since}")
+        assert f"<b>2</b> notices failed since {since} UTC" in text
+        assert f'value="{since}"' in text
+        said = operator.post(AGAIN, {"since": since}, follow=True).content.decode()
+        assert "2 notices will be sent again." in said
+        assert [each.state for each in deliveries()] == ["pending", "pending", "dead"]
+
+    @pytest.mark.parametrize("since", ["yesterday", "2026-02-31 10:00", "2999-01-01 00:00", "0001-01-01T00:00+14:00",
+                                       "<b>", "%00"])  # fmt: skip
+    def test_what_is_no_time_of_the_past_is_said_so(self, operator: Client, since: str) -> None:
+        said = operator.get(f"{AGAIN}?since={since}")
+        assert said.status_code == 200
+        assert "is no time of the past" in said.content.decode()
+
+    @pytest.mark.parametrize("form", [{}, {"since": "9y"}, {"since": "\0"}, {"since": "2999-01-01 00:00"}])
     def test_a_time_that_is_none_sends_nothing(self, operator: Client, now: datetime, form: dict[str, str]) -> None:
         route(channel(NOWHERE))
         dead(told(), at=now)

@@ -34,6 +34,7 @@ from alerts import (
     raising,
     replays,
     roster,
+    routing,
     schedule,
     sending,
     states,
@@ -480,8 +481,18 @@ class TestDeliveries:
         assert list(rows) == re.findall(r"'(\w+)'", known)
         assert f"{deliveries.LEASE.seconds} seconds" in rows["sending"]
         hours, days = expiry.OLDEST // timedelta(hours=1), expiry.GIVEN_UP.days
-        assert f"{hours} hours old" in rows["expired"]
-        assert f"{days} days old" in rows["expired"]
+        assert f"{hours} hours after" in rows["expired"]
+        assert f"after {days} days" in rows["expired"]
+
+    def test_what_is_not_told_at_once_is_told_here(self) -> None:
+        text, minutes = words_of(DELIVERIES), routing.INTERVAL // timedelta(minutes=1)
+        assert f"told once in {minutes} minutes" in text
+        assert routing._FREE == 2
+        assert "has begun twice within that time" in text
+        summed = expiry.SUMMED_AFTER // timedelta(minutes=1)
+        assert f"where {expiry.MANY} alerts or more were over" in text
+        assert f"within {summed} minutes" in text
+        assert f"| `{routing.FLAPPING}` |" in text
 
     def test_every_failure_is_told_with_what_follows(self) -> None:
         rows = {code(row[0])[0]: row[2:] for row in table(DELIVERIES, "Failures")}
@@ -524,7 +535,7 @@ class TestDeliveries:
         rows = {row[0]: plain(row[1]) for row in table(DELIVERIES, "Limits")}
         assert list(rows.values()) == [
             sending.SECONDS, http._MOST_BODY >> 10, sending._LONGEST_ANSWER, dispatching.THREADS, replays.MOST,
-            replays.OLDEST.days, email.MAX_RECIPIENTS, forms.MOST_PATTERNS, roster.LONGEST_NAME,
+            email.MAX_RECIPIENTS, forms.MOST_PATTERNS, roster.LONGEST_NAME,
         ]  # fmt: skip
 
     def test_what_is_kept_is_that_of_the_code(self) -> None:

@@ -19,7 +19,8 @@ from alerts import deliveries as outbox
 from alerts import expiry, roster, schedule, sending, settling, trials
 from alerts.channels import TRANSPORTS
 from alerts.channels.base import Failure
-from alerts.deliveries import LEASE, Claimed
+from alerts.claims import Claimed
+from alerts.deliveries import LEASE
 from alerts.dispatching import Dispatcher
 from alerts.models import Attempt, Delivery
 from alerts.sending import Tried
@@ -215,7 +216,7 @@ class TestFence:
 
     def test_what_is_dropped_as_old_at_that_moment_is_not_claimed(self) -> None:
         hook()
-        fire()
+        act("resolve", fire().state.id)
         found: list[Claimed] = []
         race(lambda: expiry.expire(outbox.clock() + timedelta(hours=25)), lambda: found.extend(claim()))
         assert [one.event for one in found] in ([], ["summary"])
@@ -275,6 +276,19 @@ class TestLease:
             assert [one.outcome for one in attempts(delivery.pk)] == ["lost"]
             [one] = claim()
             assert one.attempt == 2
+
+    def test_one_that_cannot_be_read_keeps_no_other(self) -> None:
+        """As a newer version may have written it: it is put off, and stands in the log."""
+        hook()
+        odd, fine = fire("odd").state.id, fire("fine").state.id
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute('UPDATE alerts_alert SET suppressed_by = \'[{"kind": "vanished"}]\' WHERE id = %s', [odd])
+        assert [one.alert.id for one in claim() if one.alert] == [fine]
+        [left] = deliveries(alert=odd)
+        assert (left.state, left.attempt, left.unsure) == ("pending", 1, False)
+        assert left.next_at > outbox.clock() + timedelta(minutes=9)
+        assert [one.outcome for one in attempts(left.pk)] == ["fault"]
+        assert claim() == []
 
     def test_what_ends_every_process_that_sends_it_is_given_up(self) -> None:
         to = hook()

@@ -11,7 +11,8 @@ from django.db import connection
 from alerts import deliveries as outbox
 from alerts import expiry, replays, roster, schedule, sending, trials
 from alerts.channels import TRANSPORTS
-from alerts.deliveries import LEASE, Claimed
+from alerts.claims import Claimed
+from alerts.deliveries import LEASE
 from alerts.models import Alert, Delivery
 from organizations.models import AuditEvent
 from organizations.scope import Scope
@@ -52,6 +53,12 @@ def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
 
 
+def over(*kinds: str) -> None:
+    """Alerts of these kinds that began and ended."""
+    for kind in kinds:
+        act("resolve", fire(kind).state.id)
+
+
 class TestExpiry:
     HOURS = 3600.0
 
@@ -63,29 +70,43 @@ class TestExpiry:
 
     def test_what_was_never_tried_within_a_day_is_dropped_with_one_summary_a_channel(self) -> None:
         here, there = hook(), hook()
-        for number in range(5):
-            act("acknowledge", fire(f"kind {number}").state.id)
+        over(*(f"kind {number}" for number in range(5)))
         assert self.expire(23) == 0
-        assert self.expire() == 20
+        assert self.expire() == 10
         for to in (here, there):
             # And an alert about the other one, which goes by another road than its summary.
-            assert Counter(told(to)) == {("trigger", "expired"): 5, ("acknowledge", "expired"): 5,
+            assert Counter(told(to)) == {("trigger", "expired"): 5, ("resolve", "skipped"): 5,
                                          ("summary", "pending"): 1, ("trigger", "pending"): 1}  # fmt: skip
-            assert self.summaries(to) == [10]
+            assert self.summaries(to) == [5]
         assert self.expire(23) == 0
-        assert self.summaries(here) == [10]
+        assert self.summaries(here) == [5]
+
+    def test_what_is_still_open_is_news_for_days(self) -> None:
+        """Never tried, since its channel was away: what still burns is worth telling; four days later nobody waits."""
+        to = hook()
+        act("acknowledge", fire().state.id)
+        assert self.expire(95) == 0
+        assert self.expire(97) == 1
+        assert told(to)[:2] == [("trigger", "expired"), ("acknowledge", "skipped")]
+
+    def test_who_heard_of_it_hears_of_its_end_for_days(self) -> None:
+        to = hook()
+        alert = fire().state.id
+        report(*claim())
+        act("resolve", alert)
+        assert self.expire(95) == 0
+        assert told(to) == [("trigger", "sent"), ("resolve", "pending")]
 
     def test_a_summary_that_still_waits_counts_on(self) -> None:
         to = hook()
-        fire("one")
+        over("one")
         assert self.expire() == 1
-        fire("two")
-        fire("three")
+        over("two", "three")
         assert self.expire() == 2
         assert self.summaries(to) == [3]
         [summary] = [one for one in claim(25 * self.HOURS + 60) if one.event == "summary"]
         report(summary)
-        fire("four")
+        over("four")
         assert self.expire() == 1
         assert self.summaries(to) == [3, 1]
 
@@ -93,8 +114,7 @@ class TestExpiry:
         with Receiver() as receiver:
             to = channel(receiver.url(), state="failed")
             route(to)
-            for number in range(3):
-                fire(f"kind {number}")
+            over(*(f"kind {number}" for number in range(3)))
             self.expire()
             with EVERYONE.enter():
                 roster.switch(channel=the(to), on=True, now=datetime.now(UTC))
@@ -104,14 +124,24 @@ class TestExpiry:
         assert body["type"] == "channel.summary"
         assert body["data"]["text"].startswith("3 notices were too old")
 
+    def test_a_summary_that_may_have_been_heard_stays_as_it_is(self) -> None:
+        to = hook()
+        over("one")
+        assert self.expire() == 1
+        [summary] = [one for one in claim(25 * self.HOURS + 60) if one.event == "summary"]
+        report(summary, "timeout", unsure=True)
+        over("two")
+        assert self.expire() == 1
+        assert self.summaries(to) == [1, 1]
+
     def test_a_beginning_is_worth_nothing_a_day_later_when_it_is_over(self) -> None:
         to = hook()
         alert = fire().state.id
         report(*claim(), "server")
         assert self.expire() == 0, "it still fires: it is tried on"
         act("resolve", alert)
-        assert self.expire() == 2
-        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "expired")]
+        assert self.expire() == 1
+        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "skipped")]
 
     def test_who_follows_is_not_heard_alone(self) -> None:
         """The beginning is a day old, the end is not."""
@@ -146,7 +176,7 @@ class TestExpiry:
         with EVERYONE.enter():
             Delivery.objects.update(queued_at=EVER)
         [one] = claim()
-        assert self.expire(0) == 0
+        assert self.expire(0) == 0, "what is leased is nobody else's"
         report(one)
         assert told(to, alert=alert) == [("trigger", "sent"), ("resolve", "pending")]
 
@@ -172,9 +202,9 @@ class TestExpiry:
         with EVERYONE.enter():
             roster._rows(the(to)).update(state="failed")
         act("resolve", alert)
-        assert self.expire(25) == 2
-        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "expired")]
-        assert deliveries(event="trigger")[0].unsure
+        assert self.expire(25) == 1
+        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "pending")]
+        assert deliveries(event="trigger")[0].unsure, "it may have been heard, so that the end is told too"
 
     def test_what_waits_for_a_channel_that_nobody_mends_is_given_up(self) -> None:
         to = hook()
@@ -221,6 +251,86 @@ class TestExpiry:
         assert Counter(one.event for one in deliveries(channel=to)) == {
             "trigger": 1, "test": 2, "summary": 2, "pulse": 1
         }  # fmt: skip
+
+
+class TestSummingUp:
+    """A receiver that was away while many things began and ended is told so in one notice."""
+
+    def sum_up(self, minutes: float = 11) -> int:
+        return expiry.sum_up(outbox.clock() + timedelta(minutes=minutes))
+
+    def over(self, number: int) -> None:
+        over(*(f"kind {one}" for one in range(number)))
+
+    def test_many_that_are_over_are_one_notice(self) -> None:
+        with Receiver() as receiver:
+            to = channel(receiver.url())
+            route(to)
+            self.over(expiry.MANY)
+            fire("still open")
+            assert self.sum_up(9) == 0
+            assert self.sum_up() == expiry.MANY
+            due_now()
+            drain()
+        said = {body["type"]: body["data"] for body in (json.loads(one.body) for one in receiver.requests)}
+        assert len(receiver.requests) == len(said) == 2
+        assert said["channel.summary"]["text"] == (
+            "20 alerts were over before anybody could be told of them here. The cockpit's log has them."
+        )
+        assert Counter((one.event, one.state, one.because) for one in deliveries()) == {
+            ("trigger", "skipped", "summed"): 20, ("resolve", "skipped", "unheard"): 20, ("trigger", "sent", ""): 1,
+            ("summary", "sent", ""): 1,
+        }  # fmt: skip
+
+    def test_a_few_are_told_one_by_one(self) -> None:
+        hook()
+        self.over(expiry.MANY - 1)
+        assert self.sum_up() == 0
+
+    def test_what_comes_on_top_joins_the_summary_that_waits(self) -> None:
+        to = hook()
+        self.over(expiry.MANY)
+        self.sum_up()
+        over("one more")
+        assert self.sum_up() == 1
+        assert [one.about for one in deliveries(channel=to, event="summary")] == [{"over": expiry.MANY + 1}]
+
+    def test_what_was_tried_or_still_burns_is_told_as_it_is(self) -> None:
+        hook()
+        self.over(expiry.MANY)
+        report(claim(most=1)[0], "server")
+        assert self.sum_up() == 0
+        for number in range(expiry.MANY):
+            fire(f"open {number}")
+        assert self.sum_up() == 0
+
+    def test_what_people_sent_again_is_sent(self) -> None:
+        to = channel(URL, burst=100, at_once=100)
+        route(to)
+        self.over(expiry.MANY)
+        for one in claim():
+            report(one, "refused")
+        assert replays.replay_since(scope=EVERYONE, since=EVER, channel=to) == 2 * expiry.MANY
+        assert self.sum_up() == 0
+
+    def test_no_other_channel_and_no_other_organization_is_touched(self) -> None:
+        away, other = hook(), channel(URL, organization=OTHER)
+        route(other, organization=OTHER)
+        self.over(expiry.MANY)
+        theirs = fire("theirs", organization=OTHER).state.id
+        act("resolve", theirs)
+        assert self.sum_up() == expiry.MANY
+        assert told(other) == [("trigger", "pending"), ("resolve", "pending")]
+        assert told(away)[-1] == ("summary", "pending")
+
+    def test_reopened_it_is_told_after_all(self) -> None:
+        to = hook()
+        self.over(expiry.MANY)
+        self.sum_up()
+        with EVERYONE.enter():
+            [one] = Alert.objects.filter(alert_type="kind 3")
+        act("reopen", one.pk)
+        assert told(to, alert=one.pk) == [("trigger", "skipped"), ("resolve", "skipped"), ("trigger", "pending")]
 
 
 def given_up(to: UUID, *kinds: str) -> list[int]:
@@ -364,14 +474,14 @@ class TestReplay:
         act("resolve", alert)
         with EVERYONE.enter():
             Delivery.objects.update(queued_at=EVER)
-        assert expiry.expire(outbox.clock()) == 2
+        assert expiry.expire(outbox.clock()) == 1
         [first, _] = deliveries(alert=alert)
         assert replay(first.pk) == 2
         assert expiry.expire(outbox.clock()) == 0
         report(*[one for one in claim() if one.alert], "server")
         assert expiry.expire(outbox.clock() + timedelta(hours=1)) == 0
-        assert expiry.expire(outbox.clock() + timedelta(hours=25)) == 2
-        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "expired")]
+        assert expiry.expire(outbox.clock() + timedelta(hours=25)) == 1
+        assert told(to, alert=alert) == [("trigger", "expired"), ("resolve", "skipped")]
 
     def test_other_organizations_replay_nothing_of_ours(self) -> None:
         [one] = given_up(hook(), "one")

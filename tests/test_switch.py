@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.testcases import LiveServerThread
 from django.utils import timezone
 
-from alerts import sending, switch, tasks
+from alerts import sending, settling, switch, tasks
 from alerts.models import Alert, AlertEvent
 from bedrock.slots import Slot
 from organizations.models import AuditEvent
@@ -241,6 +241,22 @@ class TestOutside:
                 drain()
             assert len(receiver.requests) == 3
         assert events(deliveries()) == [("pulse", "skipped"), ("pulse", "skipped"), ("pulse", "sent")]
+
+    def test_a_wrong_url_is_told_of_by_another_road(self) -> None:
+        """Each pulse is replaced by the next before it is given up."""
+        other = channel(URL)
+        with Receiver([*[answer(404)] * settling.MISSED, answer(200)]) as outside:
+            to = heart(outside.url())
+            for number in range(1, settling.MISSED + 1):
+                press(switch.sign(OWN))
+                channels.rest_over(to)
+                drain()
+                told = deliveries(channel=other, event="trigger")
+                assert bool(told) == (number == settling.MISSED)
+            press(switch.sign(OWN))
+            channels.rest_over(to)
+            drain()
+        assert events(deliveries(channel=other)) == [("trigger", "pending"), ("resolve", "pending")]
 
     def test_it_is_told_of_no_alert(self) -> None:
         with Receiver() as receiver:

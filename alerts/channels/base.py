@@ -25,6 +25,7 @@ Failure = Literal[
     "redirect",  # 3xx, which is never followed
     "tls",  # the certificate is not valid for the name, or no common version
     "address",  # the URL, or an address it resolves to, may not be called
+    "partly",  # some of several recipients took it, and the others may take it later
     "refused",  # the receiver took the request and says that this notice will never do
     "gone",  # the receiver says that it is there no more: 410, a deleted hook, a revoked token
     "settings",  # the channel's settings are not enough to send anything
@@ -68,6 +69,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     url: str = ""  # the alert's own page; "" where the cockpit does not know its public address
     runbook: str = ""
     reference: Mapping[str, Any] = {}  # what this channel answered to an earlier notice of the same alert
+    so_far: Mapping[str, Any] = {}  # what an earlier try of this very notice left
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -87,7 +89,8 @@ class DeliveryError(Exception):
         status: of HTTP or SMTP, where there was one.
         answer: what the receiver wrote, as it came; it is scrubbed before it is stored.
         retry_after: seconds that the receiver asks to wait.
-        unsure: it may have been taken all the same, as when an answer was cut off.
+        unsure: it may have been taken all the same, as when an answer was cut off; or some of many have.
+        reference: what the next try of the same notice must know; without one it is told what it was told before.
     """
 
     def __init__(
@@ -99,10 +102,11 @@ class DeliveryError(Exception):
         answer: str = "",
         retry_after: float | None = None,
         unsure: bool = False,
+        reference: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(words)
         self.kind, self.words, self.status, self.answer = kind, words, status, answer
-        self.retry_after, self.unsure = retry_after, unsure
+        self.retry_after, self.unsure, self.reference = retry_after, unsure, reference or {}
 
 
 class Answer(Struct, frozen=True, kw_only=True):

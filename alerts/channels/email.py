@@ -9,8 +9,8 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from alerts.channels import letters
-from alerts.channels.base import DeliveryError, Field, Mail, Notice, Receipt, Tools, Transport
-from alerts.channels.mailing import handed_over
+from alerts.channels.base import DeliveryError, Failure, Field, Mail, Notice, Receipt, Tools, Transport
+from alerts.channels.mailing import Reply, handed_over
 from alerts.channels.wording import PRODUCT
 
 MAX_RECIPIENTS, LONGEST_ADDRESS = 20, 254
@@ -58,11 +58,43 @@ def rendered(notice: Notice, *, sender: str, to: Sequence[str]) -> EmailMessage:
 
 
 def send(notice: Notice, settings: Mapping[str, str], tools: Tools) -> Receipt:
+    """To those who did not take it at an earlier try."""
     mail, to = _demanded(tools.mail), settings.get("recipients", "")
     if recipients_problem(to):
         raise DeliveryError("settings", "The recipients are not a list of addresses.")
-    message = rendered(notice, sender=mail.sender, to=recipients(to))
-    return handed_over(mail, recipients(to), message.as_bytes(), tools.seconds)
+    everyone, had = recipients(to), notice.so_far.get("taken", [])
+    left = [one for one in everyone if _mark(notice, one) not in had]
+    if not left:
+        return Receipt(answer="All who are written to by now have it.")
+    message = rendered(notice, sender=mail.sender, to=everyone)
+    replies = handed_over(mail, left, message.as_bytes(), tools.seconds)
+    if not all(reply.taken for reply in replies.values()):
+        raise _not_by_all(notice, everyone, replies)
+    return Receipt(status=replies[left[0]].status, answer=replies[left[0]].answer)
+
+
+def _not_by_all(notice: Notice, everyone: Sequence[str], replies: Mapping[str, Reply]) -> DeliveryError:
+    """Whoever has it is remembered. One that may be taken later is reason enough to try again."""
+    refused = {one: reply for one, reply in replies.items() if not reply.taken}
+    have = [one for one in everyone if one not in refused]
+    mildest = min(refused.values())
+    kind: Failure = "refused" if mildest.for_good else "partly" if have else "server"
+    if not have:
+        words = "The mail server takes none of the recipients."
+        return DeliveryError(kind, words, status=mildest.status, answer=mildest.answer)
+    words = f"The mail server takes {len(have)} of {len(everyone)} recipients{'' if mildest.for_good else ' for now'}."
+    # By their numbers in the list of the channel, for addresses are not kept.
+    said = [f"recipient {number}: {refused[one].status} {refused[one].answer}"
+            for number, one in enumerate(everyone, 1) if one in refused]  # fmt: skip
+    said += [reply.answer for reply in replies.values() if reply.taken][:1]
+    taken = [*(_mark(notice, one) for one in have), *notice.so_far.get("taken", [])]
+    return DeliveryError(kind, words, status=mildest.status, answer="; ".join(said), unsure=True,
+                         reference={"taken": list(dict.fromkeys(taken))})  # fmt: skip
+
+
+def _mark(notice: Notice, address: str) -> str:
+    """What a recipient is remembered by: not the address, and another in every notice."""
+    return hashlib.sha256(f"{notice.id} {address}".encode()).hexdigest()[:16]
 
 
 def _demanded(mail: Mail | None) -> Mail:

@@ -3,22 +3,39 @@
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 
-from alerts.channels.base import DeliveryError, Failure, Mail, Receipt
+from msgspec import Struct
+
+from alerts.channels.base import DeliveryError, Failure, Mail
 
 _GRACE = 1.0  # seconds by which a socket waits longer than we do, so that our own deadline is the one that is told of
-_TAKEN = range(200, 300)
+_TAKEN, _FOR_GOOD = range(200, 300), range(500, 600)  # what is neither may be taken later
 
 
-def handed_over(mail: Mail, recipients: Sequence[str], message: bytes, seconds: float) -> Receipt:
-    """What the server said. Some of the recipients may have been refused; the answer then names them.
+class Reply(Struct, frozen=True, order=True):
+    """What the server said of one recipient: to the letter, or why it takes none for them."""
+
+    status: int
+    answer: str
+
+    @property
+    def taken(self) -> bool:
+        return self.status in _TAKEN
+
+    @property
+    def for_good(self) -> bool:
+        return self.status in _FOR_GOOD
+
+
+def handed_over(mail: Mail, recipients: Sequence[str], message: bytes, seconds: float) -> Mapping[str, Reply]:
+    """What the server said of each recipient; the letter was sent unless all were refused.
 
     Raises:
-        DeliveryError: server for 4xx; for 5xx refused (recipients, message) or client (name and password, sender);
-            timeout, connection, dns, tls.
+        DeliveryError: server for 4xx; for 5xx refused (message) or client (name and password, sender); timeout,
+            connection, dns, tls. Then nobody has it, unless it is unsure.
     """
     dialogue = _Dialogue(mail, recipients, message, seconds)
     dialogue.start()
@@ -39,7 +56,7 @@ class _Dialogue(Thread):
         super().__init__(daemon=True, name="mail")
         self.mail, self.recipients, self.message, self.seconds = mail, recipients, message, seconds
         self.ended = Event()
-        self.outcome: Receipt | Exception | None = None
+        self.outcome: Mapping[str, Reply] | Exception | None = None
         self.unsure = False  # the message is on its way: what comes now may hide that it was taken
         self._late = False
         self._handle: socket.socket | None = None  # the connection, whatever TLS makes of the other end of it
@@ -70,19 +87,19 @@ class _Dialogue(Thread):
             return ssl.create_default_context().wrap_socket(found, server_hostname=self.mail.host)
         return found
 
-    def _held(self) -> Receipt:
+    def _held(self) -> Mapping[str, Reply]:
         server = _Server(self)
         try:
             self._introduced(server)
-            refused = self._addressed(server)
-            self.unsure = True
-            code, said = server.data(self.message)
-            _demand(code, said, "refused", "The mail server did not take the message.")
-            server.putcmd("quit")  # whose answer nobody waits for
+            replies = self._addressed(server)
+            if any(reply.taken for reply in replies.values()):
+                letter = self._written(server)
+                replies = {one: letter if reply.taken else reply for one, reply in replies.items()}
+            with suppress(smtplib.SMTPServerDisconnected):  # it has said all that we ask for
+                server.putcmd("quit")  # whose answer nobody waits for
         finally:
             server.close()
-        told = [f"{one} refused: {why}" for one, why in refused.items()]
-        return Receipt(status=code, answer="\n".join([_words(said), *told]))
+        return replies
 
     def _introduced(self, server: smtplib.SMTP) -> None:
         server.ehlo_or_helo_if_needed()
@@ -94,17 +111,17 @@ class _Dialogue(Thread):
         if self.mail.user:
             server.login(self.mail.user, self.mail.password)
 
-    def _addressed(self, server: smtplib.SMTP) -> dict[str, str]:
-        """Who is refused, and why; an error when that is everybody."""
+    def _addressed(self, server: smtplib.SMTP) -> dict[str, Reply]:
         code, said = server.mail(self.mail.sender)
         _demand(code, said, "client", "The mail server does not take the sender.")
         answers = {one: server.rcpt(one) for one in self.recipients}
-        refused = {one: answer for one, answer in answers.items() if answer[0] not in _TAKEN}
-        if len(refused) == len(answers):
-            # One that may be taken later is reason enough to try again.
-            code, said = min(refused.values())
-            _demand(code, said, "refused", "The mail server takes none of the recipients.")
-        return {one: f"{code} {_words(said)}" for one, (code, said) in refused.items()}
+        return {one: Reply(code, _words(said)) for one, (code, said) in answers.items()}
+
+    def _written(self, server: smtplib.SMTP) -> Reply:
+        self.unsure = True
+        code, said = server.data(self.message)
+        _demand(code, said, "refused", "The mail server did not take the message.")
+        return Reply(code, _words(said))
 
 
 class _Server(smtplib.SMTP):
@@ -127,7 +144,7 @@ def _demand(code: int, said: bytes, never: Failure, words: str) -> None:
 
 def _refusal(code: int, said: bytes, never: Failure, words: str) -> DeliveryError:
     """5xx is for good, which is `never`; everything else may be taken later."""
-    return DeliveryError(never if code in range(500, 600) else "server", words, status=code, answer=_words(said))
+    return DeliveryError(never if code in _FOR_GOOD else "server", words, status=code, answer=_words(said))
 
 
 def _failure(error: Exception, *, unsure: bool) -> Exception:
