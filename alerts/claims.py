@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 _READ = f"""
 SELECT mine.id, mine.organization_id, organization.name, organization.timezone, mine.key, mine.attempt, mine.event,
     mine.about, mine.unsure, mine.queued_at, mine.replayed_after, channel.id, channel.name, channel.kind,
-    channel.source, channel.audience, channel.settings, channel.sealed, channel.failures, channel.alert_id,
+    channel.source, channel.audience, channel.settings, channel.sealed, channel.failures,
+    coalesce(channel.last_success_at, channel.created_at),
+    (SELECT told.id FROM alerts_alert AS told WHERE told.id = channel.alert_id
+        AND told.organization_id = channel.organization_id AND told.status <> 'resolved'),
     mine.reference, event.at, event.kind, event.actor, event.note,
     (SELECT first.reference FROM alerts_delivery AS first WHERE first.alert_id = mine.alert_id
         AND first.channel_id = mine.channel_id AND first.id < mine.id AND first.reference <> '{{}}'
@@ -67,6 +70,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, str]
     sealed: str
     failures: int
+    quiet_since: datetime  # when something got through its channel, or that was made
     channel_alert: UUID | None  # the open alert that says that this channel fails
     so_far: Mapping[str, Any] = {}  # what an earlier try of this very notice left
     happened: Happened | None

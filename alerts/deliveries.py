@@ -13,7 +13,7 @@ from django.db import connection
 from msgspec import Struct, structs
 
 from alerts.claims import Claimed, read
-from alerts.routing import heard
+from alerts.routing import FLAPPING, heard
 from alerts.schedule import PATIENCE
 from bedrock import failpoints
 from organizations.scope import Scope
@@ -56,6 +56,8 @@ heads AS (
             SELECT FROM alerts_delivery AS earlier WHERE earlier.alert_id = one.alert_id
             AND earlier.channel_id = one.channel_id AND earlier.id < one.id AND earlier.state IN ('pending', 'sending'))
         AND (one.event NOT IN ('acknowledge', 'resolve') OR {heard("one.alert_id", "one.channel_id", "one.id")})
+        AND (one.because <> '{FLAPPING}' OR EXISTS (SELECT FROM alerts_alert AS alert
+            WHERE alert.id = one.alert_id AND alert.suppressed_by = '[]'))
         ORDER BY one.next_at, one.id LIMIT 1 + greatest(0, least(free.room, %(most)s))) AS head),
 taken AS (SELECT * FROM heads WHERE turn <= room ORDER BY turn LIMIT %(most)s),
 paced AS (UPDATE alerts_channel AS channel
@@ -80,6 +82,14 @@ FROM alerts_channel AS channel CROSS JOIN LATERAL (SELECT due.next_at FROM alert
         AND earlier.channel_id = due.channel_id AND earlier.id < due.id AND earlier.state IN ('pending', 'sending'))
     ORDER BY due.next_at LIMIT 1) AS one
 WHERE channel.state = 'on' AND channel.paused_until <= clock_timestamp() AND one.next_at <= clock_timestamp()
+"""
+# Of what was tried and did not get through since then, as nothing else did either: of how long ago the oldest is.
+_IN_VAIN = """
+SELECT extract(epoch FROM clock_timestamp() - min(one.queued_at))::float8 FROM alerts_delivery AS one
+JOIN alerts_channel AS channel ON channel.id = one.channel_id AND channel.organization_id = one.organization_id
+WHERE one.done_at IS NULL AND one.attempt > one.replayed_after AND one.event NOT IN ('pulse', 'test')
+AND channel.state = 'on' AND channel.source = 'live' AND NOT EXISTS (SELECT FROM alerts_channel AS other
+    WHERE other.source = 'live' AND other.last_success_at >= one.queued_at)
 """
 _VERDICTS: Mapping[str, str] = {
     "id": "bigint", "organization_id": "text", "attempt": "integer", "state": "text", "because": "text",
@@ -111,7 +121,8 @@ AND NOT {heard("mine.alert_id", "mine.channel_id", "mine.id")}
 RETURNING mine.organization_id
 """
 _RELEASE = """
-WITH released AS (UPDATE alerts_delivery SET state = 'pending', next_at = %(next_at)s, unsure = unsure OR %(unsure)s
+WITH released AS (UPDATE alerts_delivery SET state = 'pending', because = '', next_at = %(next_at)s,
+        unsure = unsure OR %(unsure)s, replayed_after = CASE WHEN %(unsure)s THEN replayed_after ELSE attempt END
     WHERE id = %(id)s AND state = 'sending' AND (%(attempt)s IS NULL OR attempt = %(attempt)s)
     RETURNING id, organization_id, attempt)
 INSERT INTO alerts_attempt (organization_id, delivery_id, number, at, outcome, words, answer)
@@ -151,8 +162,20 @@ def clock() -> datetime:
 
 def oldest_due() -> float | None:
     """Seconds that the notice has been due that waits the longest, of channels that are on and rested; else None."""
+    return _seconds(_OLDEST_DUE)
+
+
+def in_vain() -> float | None:
+    """Seconds since the oldest notice that was tried in vain, where nothing has got through any channel since; or None.
+
+    So it is when the network to the outside is cut: every channel rests then, and nothing is due.
+    """
+    return _seconds(_IN_VAIN)
+
+
+def _seconds(statement: str) -> float | None:
     with SCOPE.enter(), connection.cursor() as cursor:
-        cursor.execute(_OLDEST_DUE)
+        cursor.execute(statement)
         found: float | None = cursor.fetchone()[0]
     return found
 

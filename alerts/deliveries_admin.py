@@ -189,7 +189,7 @@ class DeliveryAdmin(VerbsAdmin):
             _tell(request, number, number)
             query = {"state": "waiting", **({"channel": channel.pk} if channel else {})}
             return HttpResponseRedirect(f"{reverse(_LIST)}?{urlencode(query)}")
-        typed = request.GET.get("since", "").strip()
+        typed = (request.POST if request.method == "POST" else request.GET).get("since", "").strip()
         own = _moment(typed, now)
         if typed and own is None:
             messages.error(request, f"Since: {typed[:40]} is no time of the past; write it as {now:%Y-%m-%d %H:%M}.")

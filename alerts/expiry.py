@@ -21,26 +21,31 @@ _BATCH = 5000
 _AGE = "coalesce(one.replayed_at, one.queued_at)"
 # Of an alert that is over, or waiting for a channel that nobody mended (also when whoever sent it ended). A pulse is
 # dropped by the next. Who follows a beginning waits for what becomes of that, and is dropped with it as unheard.
+# Channels are held before deliveries, as they are where these are claimed; what others are at is left to the next run.
 _EXPIRE = f"""
-WITH old AS (SELECT one.id, one.organization_id, one.state FROM alerts_delivery AS one LEFT JOIN alerts_alert AS alert
+WITH held AS MATERIALIZED (SELECT id FROM alerts_channel WHERE id IN (SELECT one.channel_id FROM alerts_delivery AS one
+    WHERE one.done_at IS NULL AND {_AGE} < %(old)s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+old AS (SELECT one.id, one.organization_id, one.state
+    FROM held JOIN alerts_delivery AS one ON one.channel_id = held.id LEFT JOIN alerts_alert AS alert
         ON alert.id = one.alert_id AND alert.organization_id = one.organization_id
     WHERE one.done_at IS NULL AND (one.state = 'pending' OR one.next_at <= %(now)s)
-    AND one.event IN ('trigger', 'acknowledge', 'resolve', 'test') AND {_AGE} < %(old)s
+    AND one.event <> 'pulse' AND {_AGE} < %(old)s
     AND ({_AGE} < %(given_up)s OR one.event = 'test' OR one.event = 'trigger' AND alert.status = 'resolved')
-    AND (one.event IN ('trigger', 'test') OR NOT EXISTS (SELECT FROM alerts_delivery AS earlier
+    AND (one.event IN ('trigger', 'test', 'summary') OR NOT EXISTS (SELECT FROM alerts_delivery AS earlier
         WHERE earlier.alert_id = one.alert_id AND earlier.channel_id = one.channel_id AND earlier.id < one.id
         AND earlier.state IN ('pending', 'sending')))
     ORDER BY one.id LIMIT {_BATCH} FOR UPDATE OF one SKIP LOCKED)
 UPDATE alerts_delivery AS mine SET state = 'expired', because = 'old', done_at = %(now)s,
     unsure = mine.unsure OR old.state = 'sending'
 FROM old WHERE mine.id = old.id AND mine.organization_id = old.organization_id
-RETURNING mine.organization_id, mine.channel_id, mine.event = 'test'
+RETURNING mine.organization_id, mine.channel_id, mine.event IN ('test', 'summary')
 """
 # Where a summary waits already, it takes up whatever comes on top. What people sent again by hand is sent.
 _SUM_UP = f"""
 WITH over AS (SELECT one.id, one.organization_id, one.channel_id FROM alerts_delivery AS one JOIN alerts_alert AS alert
         ON alert.id = one.alert_id AND alert.organization_id = one.organization_id AND alert.status = 'resolved'
     WHERE one.state = 'pending' AND one.event = 'trigger' AND one.attempt = 0 AND one.because = ''
+    AND one.replayed_at IS NULL
     AND one.queued_at < %(before)s ORDER BY one.id LIMIT {_BATCH} FOR UPDATE OF one SKIP LOCKED),
 many AS (SELECT channel_id FROM over GROUP BY channel_id HAVING count(*) >= {MANY} OR EXISTS (
     SELECT FROM alerts_delivery AS there WHERE there.channel_id = over.channel_id AND there.event = 'summary'
@@ -71,7 +76,7 @@ def expire(now: datetime) -> int:
     with deliveries.SCOPE.enter(), connection.cursor() as cursor:
         cursor.execute(_EXPIRE, {"now": now, "old": now - OLDEST, "given_up": now - GIVEN_UP})
         rows = cursor.fetchall()
-        numbers = Counter((organization, channel) for organization, channel, test in rows if not test)
+        numbers = Counter((organization, channel) for organization, channel, alone in rows if not alone)
         _summarize("number", numbers, now)
         _tell_by_another_road(numbers, now)
         unheard = deliveries.skip_unheard(now=now)

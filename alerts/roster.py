@@ -13,6 +13,7 @@ from alerts.channels import TRANSPORTS
 from alerts.channels.base import Client, Field, Transport
 from alerts.claims import sealed_for
 from alerts.models import Channel, Delivery
+from alerts.routing import FLAPPING
 from bedrock import identifiers, sealing
 from bedrock.text import text_problem
 from organizations import audit
@@ -226,7 +227,8 @@ def _rest_is_over(channel: Channel) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE alerts_channel SET paused_until = '-infinity' WHERE id = %s", [channel.pk])
         cursor.execute(
-            "UPDATE alerts_delivery SET next_at = least(next_at, now()) WHERE channel_id = %s AND state = 'pending'",
+            "UPDATE alerts_delivery SET next_at = least(next_at, now()) WHERE channel_id = %s AND state = 'pending' "
+            f"AND because <> '{FLAPPING}'",
             [channel.pk],
         )
 

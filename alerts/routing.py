@@ -19,7 +19,7 @@ DELIVERY_FAILED = "delivery_failed"  # the type of alerts about a channel
 NOT_THROUGH = "notThrough"  # in the metadata of these: that channel's id
 FLAPPING = "flapping"  # why a beginning is held back, or was dropped with its end
 INTERVAL = timedelta(minutes=5)  # between two beginnings of what comes and goes
-_FREE = 2  # beginnings within an interval that are told at once
+_FREE = 2  # of them within an interval are told at once
 
 
 def _leads(alert: str) -> str:
@@ -71,35 +71,43 @@ reached AS (SELECT told.event_id, channel.id AS channel_id, channel.state FROM t
 others AS (SELECT told.event_id, channel.id AS channel_id FROM told JOIN alerts_channel AS channel ON {_takes("told")}
     WHERE told.tells = 'trigger' AND {_about("told")} IS NOT NULL
     AND NOT EXISTS (SELECT FROM reached WHERE reached.event_id = told.event_id AND reached.state = 'on'))"""
-_RANK = (
-    f"array_position(ARRAY[{', '.join(repr(one) for one in sorted(RANKS, key=RANKS.__getitem__))}], told.severity) - 1"
-)
-_WITHIN = f"now() - interval '{INTERVAL.total_seconds():.0f} seconds'"
-# A new episode that follows others closely waits until an interval after the last one that its channel was told of,
-# unless it is worse than that; `times` is how often it came and went since then. What is held back goes out at once if
-# people are to be told of the same alert once more, and not at all if it is over; what is just being sent is let go.
+_WORSE_FIRST = ", ".join(repr(one) for one in sorted(RANKS, key=RANKS.__getitem__))
+_ALLOWED = f"interval '{INTERVAL.total_seconds():.0f} seconds'"
+_MOST_EPISODES = 1000  # that are looked back over
+# What comes and goes, as episodes or by its severity, is held back until an interval after its channel was told last
+# that it is as bad or worse, if it was twice within one; `times` is how often it was not told since anything was. What
+# is held back is dropped when it is over, and when the same alert is to be told once more; so is what a mail server did
+# not take for everybody yet, once it is over. What is just being sent, or may have been heard, is left alone.
 _HELD = f"""
-past AS (SELECT receiver.event_id, receiver.channel_id, began.queued_at, began.because = '{FLAPPING}' AS held,
-        began.state IN ('sent', 'sending', 'pending') AND began.because <> '{FLAPPING}'
-            AND before.rank <= {_RANK} AS heard
-    FROM (SELECT * FROM reached UNION ALL SELECT *, 'on' FROM others) AS receiver
-    JOIN told ON told.event_id = receiver.event_id AND told.kind = 'fired' AND told.episode > {_FREE}
-    JOIN alerts_alert AS before ON before.organization_id = told.organization_id
-        AND before.fingerprint = told.fingerprint AND before.first_seen_at > {_WITHIN}
+past AS (SELECT receiver.event_id, receiver.channel_id, began.id,
+        greatest(began.queued_at, coalesce(began.done_at, least(began.next_at, now()))) AS told_at,
+        began.because = '{FLAPPING}' AND began.state IN ('pending', 'skipped') AS held,
+        began.because <> '{FLAPPING}' AND began.state IN ('sent', 'sending', 'pending') AS heard,
+        array_position(ARRAY[{_WORSE_FIRST}], coalesce(event.after ->> 'severity', before.severity))
+            <= array_position(ARRAY[{_WORSE_FIRST}], told.severity) AS as_bad
+    FROM (SELECT event_id, channel_id FROM reached UNION SELECT event_id, channel_id FROM others) AS receiver
+    JOIN told ON told.event_id = receiver.event_id
+        AND (told.kind = 'fired' AND told.episode > 1 OR told.kind = 'severity_changed')
+    CROSS JOIN LATERAL (SELECT alert.id, alert.severity, alert.changed_at FROM alerts_alert AS alert
+        WHERE alert.organization_id = told.organization_id AND alert.fingerprint = told.fingerprint
+        ORDER BY alert.episode DESC LIMIT {_MOST_EPISODES}) AS before
     JOIN alerts_delivery AS began ON began.alert_id = before.id AND began.channel_id = receiver.channel_id
-        AND began.event = 'trigger'),
-last AS (SELECT event_id, channel_id, max(queued_at) FILTER (WHERE heard) AS at
-    FROM past GROUP BY event_id, channel_id HAVING count(*) >= {_FREE}),
-waiting AS (SELECT event_id, channel_id, last.at + interval '{INTERVAL.total_seconds():.0f} seconds' AS until,
-        count(*) FILTER (WHERE past.held AND past.queued_at > last.at) AS times
-    FROM last JOIN past USING (event_id, channel_id) WHERE last.at IS NOT NULL GROUP BY 1, 2, 3),
-kept AS (SELECT one.id, told.tells FROM told JOIN alerts_delivery AS one ON one.alert_id = told.id
-    AND one.state = 'pending' AND one.because = '{FLAPPING}'
-    WHERE told.episode > {_FREE} AND told.tells IN ('trigger', 'resolve') FOR UPDATE OF one SKIP LOCKED),
-freed AS (UPDATE alerts_delivery AS mine SET because = '', next_at = now()
-    FROM kept WHERE mine.id = kept.id AND kept.tells = 'trigger'),
-dropped AS (UPDATE alerts_delivery AS mine SET state = 'skipped', done_at = now()
-    FROM kept WHERE mine.id = kept.id AND kept.tells = 'resolve' RETURNING mine.alert_id, mine.channel_id)"""
+        AND began.event = 'trigger' AND began.queued_at > now() - 2 * {_ALLOWED}
+    JOIN alerts_event AS event ON event.id = began.event_id AND event.kind IN ('fired', 'severity_changed')
+    WHERE before.changed_at > now() - 2 * {_ALLOWED}),
+waiting AS (SELECT event_id, channel_id,
+        CASE WHEN count(*) FILTER (WHERE as_bad AND told_at > now() - {_ALLOWED}) >= {_FREE}
+            THEN max(told_at) FILTER (WHERE heard AND as_bad) + {_ALLOWED} END AS until,
+        count(*) FILTER (WHERE held AND id > last) AS times
+    FROM (SELECT *, max(id) FILTER (WHERE heard) OVER (PARTITION BY event_id, channel_id) AS last FROM past) AS one
+    GROUP BY event_id, channel_id),
+kept AS (SELECT one.id FROM told JOIN alerts_delivery AS one ON one.alert_id = told.id AND one.state = 'pending'
+    AND (one.because = '{FLAPPING}' AND NOT one.unsure AND told.tells IN ('trigger', 'resolve')
+        OR one.reference <> '{{}}' AND one.unsure AND told.tells = 'resolve')
+    WHERE told.kind <> 'fired' FOR UPDATE OF one SKIP LOCKED),
+dropped AS (UPDATE alerts_delivery AS mine SET state = 'skipped', done_at = now(),
+        because = CASE WHEN mine.unsure THEN 'partly' ELSE '{FLAPPING}' END
+    FROM kept WHERE mine.id = kept.id RETURNING mine.alert_id, mine.channel_id, mine.because)"""
 # The end of a statement that holds `told`: its events become deliveries. Of an acknowledgement and an end those hear
 # who heard, or may yet hear, that it fires; for others the log says that they did not, and it goes out behind what they
 # missed should that be sent after all. Times are the database's own: leases and ages are measured by it.
@@ -107,16 +115,16 @@ QUEUE = f"""
 {_REACHED},
 {_HELD},
 followed AS (SELECT told.event_id, channel.id AS channel_id, CASE
-        WHEN EXISTS (SELECT FROM dropped WHERE dropped.alert_id = told.id AND dropped.channel_id = channel.id)
-            THEN '{FLAPPING}'
+        WHEN EXISTS (SELECT FROM dropped WHERE dropped.alert_id = told.id AND dropped.channel_id = channel.id
+            AND dropped.because = '{FLAPPING}') THEN '{FLAPPING}'
         WHEN {heard("told.id", "channel.id", _NEWEST)} THEN '' ELSE 'unheard' END AS because
     FROM told JOIN alerts_channel AS channel ON channel.organization_id = told.organization_id
     AND channel.state IN ('on', 'failed') AND told.tells = ANY(channel.events)
     WHERE told.tells IN ('acknowledge', 'resolve') AND EXISTS (SELECT FROM alerts_delivery AS earlier
         WHERE earlier.alert_id = told.id AND earlier.channel_id = channel.id AND earlier.event = 'trigger')),
 receivers AS (SELECT event_id, channel_id, 'pending' AS state,
-        CASE WHEN waiting.until IS NULL THEN '' ELSE '{FLAPPING}' END AS because,
-        coalesce(waiting.until, now()) AS next_at, coalesce(waiting.times, 0) AS times
+        CASE WHEN waiting.until > now() THEN '{FLAPPING}' ELSE '' END AS because,
+        greatest(waiting.until, now()) AS next_at, coalesce(waiting.times, 0) AS times
     FROM (SELECT event_id, channel_id FROM reached UNION SELECT event_id, channel_id FROM others) AS receiver
     LEFT JOIN waiting USING (event_id, channel_id)
     UNION ALL SELECT event_id, channel_id, CASE because WHEN '' THEN 'pending' ELSE 'skipped' END, because, now(), 0

@@ -21,7 +21,7 @@ from organizations import audit
 from organizations.scope import Scope
 
 LATE = timedelta(minutes=10)  # that a notice may be before its channel is an alert
-MISSED = 5  # pulses in a row that were not taken, each of which the next replaces, before their switch is one
+MISSED = timedelta(minutes=5)  # without a pulse that was taken (each is replaced by the next): their switch is one
 _HEALTH = """
 WITH told AS (SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row(id uuid, organization_id text, succeeded boolean,
     failures integer, failed text, rests_until timestamptz, tried_out boolean))
@@ -47,6 +47,12 @@ UPDATE alerts_channel AS channel SET alert_id = NULL FROM moot
 WHERE channel.id = moot.id AND channel.organization_id = moot.organization_id
 RETURNING moot.organization_id, moot.alert_id
 """
+# What was written down at the very moment at which its channel was switched off, which dropped what it saw.
+_ORPHANED = """
+UPDATE alerts_delivery AS mine SET state = 'skipped', because = channel.state, done_at = %s
+FROM alerts_channel AS channel WHERE channel.id = mine.channel_id AND channel.organization_id = mine.organization_id
+AND channel.state IN ('off', 'retired') AND mine.done_at IS NULL AND mine.state = 'pending'
+"""
 
 
 class _Health(Struct, frozen=True):
@@ -66,6 +72,7 @@ class _Health(Struct, frozen=True):
 
 def settle(tries: Sequence[Tried], *, now: datetime, chance: Callable[[], float] = random.random) -> None:
     """Write what became of them, in one transaction with the alerts that follow; late reports are not heard."""
+    tries = list({one.claimed.id: one for one in sorted(tries, key=lambda one: one.claimed.attempt)}.values())
     verdicts = {one.claimed.id: _verdict(one, now=now, chance=chance()) for one in tries}
     with deliveries.SCOPE.enter():
         ours = deliveries.settle(list(verdicts.values()), now=now)
@@ -83,8 +90,11 @@ def settle(tries: Sequence[Tried], *, now: datetime, chance: Callable[[], float]
 
 
 def end_moot(now: datetime) -> int:
-    """What was said of channels that people have switched off since, or retired, is over; how many that were."""
+    """What was said of channels that people have switched off since, or retired, is over, and what waits for them;
+    of how many channels something was said.
+    """
     with deliveries.SCOPE.enter(), connection.cursor() as cursor:
+        cursor.execute(_ORPHANED, [now])
         cursor.execute(_MOOT)
         rows = cursor.fetchall()
         for organization, alert in rows:
@@ -154,7 +164,7 @@ def _tell_late(tries: Iterable[Tried], now: datetime) -> None:
         for one in tries
         if one.failure is not None and one.claimed.channel_alert is None and (
             (one.claimed.happened is not None and now - one.claimed.queued_at >= LATE)
-            or (one.claimed.event == "pulse" and one.claimed.failures + 1 >= MISSED))
+            or (one.claimed.event == "pulse" and now - one.claimed.quiet_since >= MISSED))
     }  # fmt: skip
     for one in late.values():
         _tell(one, "warning", "has not taken a notice for a while, which is tried on: ", now)

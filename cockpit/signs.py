@@ -20,6 +20,7 @@ _REMEMBERED = timedelta(hours=1)  # a probe that says nothing for longer belongs
 _FOLD_PATIENCE = 45.0  # seconds: it leaves a sign every five, and tries again after 30 at most
 _DISPATCH_PATIENCE = 45.0  # seconds: as the folder's
 _DUE_PATIENCE = 120.0  # seconds: what is due goes out at once, but for the pace of its channel
+_IN_VAIN_PATIENCE = 300.0  # seconds that notices are tried, and nothing gets through anywhere
 _TEND_PATIENCE = 60.0  # seconds: it is done every ten
 _HOUSE_PATIENCE = 2.5 * 3600  # seconds: it is done once an hour, in an hour's first ten minutes
 
@@ -62,14 +63,16 @@ def fold() -> Sign:
 
 
 def dispatch() -> Sign:
-    """The dispatcher's sign of life, and how long the oldest notice has been due."""
+    """The dispatcher's sign of life, how long the oldest notice has been due, and whether anything gets through."""
     sign = _alive("dispatch", _DISPATCH_PATIENCE)
     try:
-        due = deliveries.oldest_due()
+        due, in_vain = deliveries.oldest_due(), deliveries.in_vain()
     finally:
         connection.close()
     if due is not None and due > _DUE_PATIENCE:
         raise NotWell(f"a notice has been due for {due:.0f} s", sign.age)
+    if in_vain is not None and in_vain > _IN_VAIN_PATIENCE:
+        raise NotWell(f"nothing has got through any channel for {in_vain:.0f} s", sign.age)
     return sign
 
 

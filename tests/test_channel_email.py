@@ -603,6 +603,20 @@ class TestSomeAreRefusedInTheOutbox:
         assert [(one.outcome, one.status) for one in tries] == [("partly", 450), ("sent", 250)]
         assert tries[0].answer == "recipient 3: 450 greylisted; taken"
 
+    def test_the_end_waits_for_nobody_who_has_not_taken_the_beginning(self, server: MailServer) -> None:
+        """One full mailbox delays no other: all hear that it is over at once."""
+        server.replies[CYD] = [LATER, FINE]
+        to = self.to_three()
+        alert = fire().state.id
+        drain()
+        act("resolve", alert)
+        assert [(one.event, one.state, one.because) for one in deliveries(channel=to)] == [
+            ("trigger", "skipped", "partly"), ("resolve", "pending", "")
+        ]  # fmt: skip
+        drain()
+        assert told(to)[1] == ("resolve", "sent")
+        assert self.got(server) == [2, 2, 1]
+
     def test_who_has_it_is_known_through_tries_that_come_to_nothing(self, server: MailServer) -> None:
         server.replies[CYD] = [LATER, FINE]
         self.to_three()

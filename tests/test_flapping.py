@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from alerts import deliveries as outbox
 from alerts import sending
@@ -38,8 +39,10 @@ def held(alert: UUID) -> list[Delivery]:
 def age(by: timedelta) -> None:
     """Everything so far happened that much earlier."""
     with EVERYONE.enter(), connection.cursor() as cursor:
-        cursor.execute("UPDATE alerts_delivery SET queued_at = queued_at - %s, next_at = next_at - %s", [by, by])
-        cursor.execute("UPDATE alerts_alert SET first_seen_at = first_seen_at - %s", [by])
+        cursor.execute(
+            "UPDATE alerts_delivery SET queued_at = queued_at - %s, next_at = next_at - %s, done_at = done_at - %s",
+            [by, by, by],
+        )
 
 
 def about(moment: datetime, expected: datetime) -> bool:
@@ -53,7 +56,7 @@ def test_two_are_told_at_once_and_the_third_waits() -> None:
     assert Counter(told()) == {("trigger", "pending"): 3, ("resolve", "pending"): 2}
     [one] = held(third)
     [_, second] = deliveries(event="trigger", because="")
-    assert one.next_at == second.queued_at + INTERVAL
+    assert about(one.next_at, second.queued_at + INTERVAL)
     assert one.about == {}
 
 
@@ -78,11 +81,102 @@ def test_a_hundred_transitions_a_minute_are_one_notice_an_interval() -> None:
     assert {"name": "Came and went", "value": "48 times more before that"} in facts
 
 
-def test_after_an_interval_it_is_news_again() -> None:
+def test_after_an_interval_it_is_news_again_with_how_often_it_was_not_told() -> None:
     hook()
     come_and_go(30)
     age(INTERVAL)
-    assert held(fire().state.id) == []
+    alert = fire().state.id
+    assert held(alert) == []
+    assert deliveries(alert=alert)[0].about == {"times": 28}
+
+
+def test_long_after_it_nothing_is_said_of_the_past() -> None:
+    hook()
+    come_and_go(30)
+    age(2 * INTERVAL)
+    alert = fire().state.id
+    assert held(alert) == []
+    assert deliveries(alert=alert)[0].about == {}
+
+
+def test_an_interval_begins_when_it_was_told() -> None:
+    """Not when it was held back."""
+    with Receiver() as receiver:
+        route(channel(receiver.url(), burst=100))
+        come_and_go(2)
+        drain()
+        act("resolve", first := fire().state.id)
+        assert deliveries(alert=first)[0].state == "skipped"
+        age(INTERVAL)
+        come_and_go(1)
+        drain()
+        [*_, news, _] = deliveries()
+        assert (news.state, news.about) == ("sent", {"times": 1})
+        with EVERYONE.enter():
+            Delivery.objects.filter(event="trigger", state="sent").update(
+                queued_at=F("queued_at") - timedelta(minutes=4)
+            )
+        come_and_go(1)
+        drain()
+        [*_, last, _] = deliveries()
+        [one] = held(fire().state.id)
+    assert last.done_at
+    assert about(one.next_at, last.done_at + INTERVAL)
+
+
+def test_one_that_was_critical_once_is_told_when_it_is_so_again() -> None:
+    """It was as bad once in the interval, not twice, however often it was less bad."""
+    hook()
+    alert = fire(severity="warning").state.id
+    fire(severity="critical")
+    act("resolve", alert)
+    assert held(fire(severity="critical").state.id) == []
+
+
+def test_a_severity_that_comes_and_goes_is_told_once_an_interval_too() -> None:
+    to = hook()
+    alert = fire(severity="warning").state.id
+    for _ in range(20):
+        fire(severity="critical")
+        fire(severity="warning")
+    assert Counter((one.state, one.because) for one in deliveries(channel=to, alert=alert)) == {
+        ("pending", ""): 3, ("skipped", FLAPPING): 17, ("pending", FLAPPING): 1,
+    }  # fmt: skip
+    [one] = held(alert)
+    assert one.about == {"times": 17}
+
+
+def test_nobody_is_told_while_it_is_shelved() -> None:
+    to = hook()
+    come_and_go(2)
+    alert = fire().state.id
+    due_now(*[one.pk for one in held(alert)])
+    act("shelve", alert, until=outbox.clock() + timedelta(hours=1))
+    assert alert not in {one.alert.id for one in claim() if one.alert}
+    act("unshelve", alert)
+    assert told(to, alert=alert) == [("trigger", "skipped"), ("trigger", "pending")]
+
+
+def test_one_that_its_sender_gave_back_may_have_been_heard() -> None:
+    """So its end is told."""
+    to = hook()
+    come_and_go(2)
+    for _ in range(2):
+        for one in claim():
+            report(one)
+    alert = fire().state.id
+    due_now()
+    outbox.release(claim(), now=outbox.clock())
+    act("resolve", alert)
+    assert told(to, alert=alert) == [("trigger", "pending"), ("resolve", "pending")]
+
+
+def test_a_new_name_of_the_channel_sends_nothing_before_its_turn() -> None:
+    to = hook()
+    come_and_go(2)
+    alert = fire().state.id
+    channels.rest_over(to)
+    assert held(alert)[0].next_at > outbox.clock() + INTERVAL - 2 * MOMENT
 
 
 def test_within_it_one_more_waits_for_the_rest_of_it() -> None:
@@ -92,7 +186,7 @@ def test_within_it_one_more_waits_for_the_rest_of_it() -> None:
     [_, second] = deliveries(event="trigger", because="")
     age(timedelta(minutes=2))
     [one] = held(fire().state.id)
-    assert one.next_at == second.queued_at - timedelta(minutes=2) + INTERVAL
+    assert about(one.next_at, second.queued_at - timedelta(minutes=2) + INTERVAL)
 
 
 @pytest.mark.parametrize(("severity", "waits"), [("critical", False), ("warning", True), ("info", True)])
@@ -109,9 +203,12 @@ def test_one_that_grows_worse_meanwhile_is_told_at_once() -> None:
     assert held(alert)
     fire(severity="critical")
     assert held(alert) == []
-    assert told(to, alert=alert) == [("trigger", "pending"), ("trigger", "pending")]
-    first, _ = deliveries(alert=alert)
-    assert about(first.next_at, outbox.clock())
+    assert told(to, alert=alert) == [("trigger", "skipped"), ("trigger", "pending")]
+    [_, worse] = deliveries(alert=alert)
+    assert about(worse.next_at, outbox.clock())
+    assert worse.about == {"times": 1}
+    act("resolve", alert)
+    assert told(to, alert=alert) == [("trigger", "skipped"), ("trigger", "pending"), ("resolve", "pending")]
 
 
 def test_an_acknowledgement_goes_out_behind_it() -> None:

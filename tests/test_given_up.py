@@ -232,6 +232,19 @@ class TestGivenUp:
         assert (told_of.severity, told_of.status) == ("warning", "firing")
         assert "has not taken a notice for a while" in told_of.message
 
+    def test_one_that_people_resolved_is_told_of_again_while_it_lasts(self) -> None:
+        to, other = hook(), channel(URL)
+        fire()
+        report(claim()[0], "server", seconds=700)
+        [first] = alerts_about(to)
+        act("resolve", first.pk)
+        due_now()
+        channels.rest_over(to)
+        [again] = [one for one in claim() if one.channel == to and one.alert]
+        report(again, "server", seconds=800)
+        assert [one.status for one in alerts_about(to)] == ["resolved", "firing"]
+        assert [event for event, _ in told(other)] == ["trigger", "resolve", "trigger"]
+
     def test_two_broken_channels_do_not_keep_telling_of_each_other(self) -> None:
         for _ in range(2):
             hook()

@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.utils import timezone
 
+from alerts.models import Channel
 from bedrock import slots
 from bedrock.identifiers import milliseconds
 from cockpit import health, house, signs
@@ -22,6 +25,8 @@ from monitoring.store import current_store
 from monitoring.store.samples import Level, Sample
 from organizations.models import User
 from organizations.scope import Scope
+from tests.channels import EVERYONE, fire
+from tests.outbox import claim, hook, report
 from tests.servers import throwaway_valkey
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -361,3 +366,48 @@ def test_what_nothing_is_known_of_is_neither_well_nor_a_fault() -> None:
     assert [part.tone for part in parts] == ["plain", "good"]
     assert parts[1].age == "3\N{NO-BREAK SPACE}s"
     assert house._wellness(parts).note == "retention not known yet"
+
+
+class TestDispatch:
+    """The dispatcher's sign of life is not all: what is due, and whether anything gets through, are asked of rows."""
+
+    @pytest.fixture(autouse=True)
+    def ground(self, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        leave(monkeypatch, ALIVE)
+
+    def waits(self, to: UUID, *, minutes: float) -> None:
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE alerts_delivery SET queued_at = now() - %s, next_at = next_at - %s WHERE channel_id = %s",
+                [timedelta(minutes=minutes), timedelta(minutes=minutes), to],
+            )
+
+    def test_it_is_well_while_nothing_waits_for_long(self) -> None:
+        to = hook()
+        fire()
+        self.waits(to, minutes=1)
+        assert signs.dispatch() == signs.Sign(2.0)
+
+    def test_what_nobody_sends_is_told_of(self) -> None:
+        to = hook()
+        fire()
+        self.waits(to, minutes=3)
+        with pytest.raises(signs.NotWell, match="a notice has been due for 18"):
+            signs.dispatch()
+
+    def test_a_network_that_is_cut_is_told_of_while_every_channel_rests(self) -> None:
+        """Notices are tried, no receiver can be reached, and each channel rests: nothing is due, nor is it well."""
+        to, other = hook(), hook()
+        fire()
+        for one in claim():
+            report(one, "connection")
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_channel SET paused_until = now() + interval '2 minutes', failures = 5")
+        self.waits(to, minutes=4)
+        assert signs.dispatch() == signs.Sign(2.0)
+        self.waits(to, minutes=6)
+        with pytest.raises(signs.NotWell, match="nothing has got through any channel for 36"):
+            signs.dispatch()
+        with EVERYONE.enter():
+            Channel.objects.filter(pk=other).update(last_success_at=timezone.now())
+        assert signs.dispatch() == signs.Sign(2.0), "one receiver that is away is its channel's own affair"

@@ -16,7 +16,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from alerts import deliveries as outbox
-from alerts import expiry, roster, schedule, sending, settling, trials
+from alerts import expiry, lifecycle, roster, schedule, sending, settling, trials
 from alerts.channels import TRANSPORTS
 from alerts.channels.base import Failure
 from alerts.claims import Claimed
@@ -24,6 +24,7 @@ from alerts.deliveries import LEASE
 from alerts.dispatching import Dispatcher
 from alerts.models import Attempt, Delivery
 from alerts.sending import Tried
+from alerts.states import Report
 from organizations.scope import Scope
 from tests import channels
 from tests.channels import (
@@ -289,6 +290,10 @@ class TestLease:
         assert left.next_at > outbox.clock() + timedelta(minutes=9)
         assert [one.outcome for one in attempts(left.pk)] == ["fault"]
         assert claim() == []
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_alert SET suppressed_by = '[]' WHERE id = %s", [odd])
+        [readable] = [one for one in claim(601) if one.alert and one.alert.id == odd]
+        assert (readable.attempt, readable.tries) == (2, 1), "nobody tried it before"
 
     def test_what_ends_every_process_that_sends_it_is_given_up(self) -> None:
         to = hook()
@@ -406,6 +411,11 @@ def ended_threads(number: int, work: Callable[[], Any]) -> Iterator[None]:
         yield
 
 
+def fire_many(number: int) -> list[lifecycle.Fired]:
+    reports = [Report(alert_type=f"kind {one}", severity="warning", message="It is wrong") for one in range(number)]
+    return lifecycle.fire(scope=Scope.of(OWN), organization=OWN, reports=reports, now=outbox.clock(), via="api")
+
+
 class TestPace:
     def claims(self, seconds: float, step: float = 0.1, most: int = 50) -> list[float]:
         """When each was claimed, over so many seconds of looking every `step`, by receivers that answer at once."""
@@ -488,6 +498,24 @@ class TestPace:
             assert hung.requests
         assert all(one.state == "sent" or one.attempt <= 2 for one in deliveries())
         assert {one.state for one in deliveries()} == {"sent", "pending"}
+
+    def test_after_an_outage_what_waits_is_told_at_the_usual_pace(self) -> None:
+        """Two hours away, five hundred alerts on: most of them over, which is one notice; no herd follows."""
+        to = channel(URL, per_minute=60, burst=5, at_once=100)
+        route(to)
+        fired = [one.state.id for one in fire_many(500)]
+        for alert in fired[50:]:
+            act("resolve", alert)
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_delivery SET queued_at = queued_at - interval '2 hours', next_at = now()")
+        assert expiry.sum_up(outbox.clock()) == 450
+        heard: list[str] = []
+        for second in range(120):
+            claimed = claim(second)
+            heard += [one.event for one in claimed]
+            report_all([Tried(claimed=one, took_ms=1) for one in claimed], second)
+            assert len(heard) <= 5 + second + 1
+        assert Counter(heard) == {"trigger": 50, "summary": 1}
 
     def test_another_process_at_a_channel_is_not_waited_for(self, database: str) -> None:
         first, second = hook(), hook()

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import pytest
 from django.db import connection
 
 from alerts import deliveries as outbox
-from alerts import expiry, replays, roster, schedule, sending, trials
+from alerts import expiry, replays, roster, schedule, sending, settling, trials
 from alerts.channels import TRANSPORTS
 from alerts.claims import Claimed
 from alerts.deliveries import LEASE
@@ -313,6 +314,13 @@ class TestSummingUp:
         assert replays.replay_since(scope=EVERYONE, since=EVER, channel=to) == 2 * expiry.MANY
         assert self.sum_up() == 0
 
+    def test_nor_what_was_never_tried_before_people_sent_it_again(self) -> None:
+        hook()
+        self.over(expiry.MANY)
+        assert expiry.expire(outbox.clock() + timedelta(hours=25)) == expiry.MANY
+        assert replays.replay_since(scope=EVERYONE, since=EVER) == 2 * expiry.MANY
+        assert self.sum_up() == 0
+
     def test_no_other_channel_and_no_other_organization_is_touched(self) -> None:
         away, other = hook(), channel(URL, organization=OTHER)
         route(other, organization=OTHER)
@@ -595,6 +603,33 @@ class TestSwitching:
             assert [request.path for request in receiver.requests] == ["/", "/new"]
         assert told(to) == [("trigger", "dead"), ("trigger", "sent")]
         assert the(to).state == "on"
+
+
+class TestSwitchedAtThatMoment:
+    def test_what_was_written_while_its_channel_was_switched_off_is_dropped_soon(self) -> None:
+        to = hook()
+        off = lambda: roster.switch(channel=the(to), on=False, now=datetime.now(UTC))  # noqa: E731
+        race(fire, lambda: in_scope(off))
+        assert told(to) == [("trigger", "pending")]
+        settling.end_moot(outbox.clock())
+        assert [(one.state, one.because) for one in deliveries(channel=to)] == [("skipped", "off")]
+
+    def test_what_is_too_old_is_not_fought_over(self, database: str) -> None:
+        """Who claims holds the channel first, and so does who drops: neither waits for the other."""
+        to = hook()
+        act("resolve", fire().state.id)
+        with outbox.SCOPE.enter(), connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM alerts_channel WHERE id = %s FOR NO KEY UPDATE", [to])
+            dropped: list[int] = []
+            with in_thread(lambda: dropped.append(expiry.expire(outbox.clock() + timedelta(hours=25)))) as other:
+                other.join(5)
+                assert dropped == [0]
+        assert expiry.expire(outbox.clock() + timedelta(hours=25)) == 1
+
+
+def in_scope(work: Callable[[], None]) -> None:
+    with EVERYONE.enter():
+        work()
 
 
 class TestTrials:
