@@ -55,7 +55,19 @@ def throwaway_valkey() -> Iterator[Places]:
 
 def clean_environment(**variables: str) -> dict[str, str]:
     """A person's environment for a real process: nothing of this test run's own settings in it."""
-    ours = ("COCKPIT_", "DATABASE_", "REDIS_", "SECRET_", "KEY_", "TEST_", "DJANGO_", "PYTEST_", "MAKE", "ADMIN_")
+    ours = (
+        "COCKPIT_",
+        "DATABASE_",
+        "REDIS_",
+        "SECRET_",
+        "KEY_",
+        "TEST_",
+        "DJANGO_",
+        "PYTEST_",
+        "MAKE",
+        "ADMIN_",
+        "PYTHONDONTWRITEBYTECODE",
+    )  # each process would compile everything
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, **variables}
 
