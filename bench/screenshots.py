@@ -3,7 +3,8 @@
     python -m bench.screenshots [--to var/screens] [--only WORD] [--minutes 15]
     python -m bench.screenshots --readme
 
-Starts a cockpit of its own with a month of demo data, signs in, and takes each page whole. Pages that are wider than
+Starts a cockpit of its own with a month of demo data and channels that fail as they may, signs in, and takes each page
+whole. Pages that are wider than
 their screen, answer with an unexpected status or whose scripts fail are told at the end. `--only` takes the pages
 whose name holds that word. `--readme` makes docs/images/dashboards.png instead.
 """
@@ -23,6 +24,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Response
 
 from bench.rig import ROOT, House, browser, house, sign_in
+from tests.receiver import Receiver, Request, Step, answer
 
 _README = ROOT / "docs" / "images" / "dashboards.png"
 _MODES = ("light", "dark")
@@ -32,6 +34,9 @@ _SCREENS: dict[str, dict[str, Any]] = {
     "phone-390": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True},
 }
 _NEWCOMER, _THEIR_PASSWORD = "newcomer", "never-seen-this-one-before"
+# A channel for each way in which one may be, and what its receiver answers.
+_CHANNELS = {"on": ("Operations", 200), "failing": ("Data centre", 503), "failed": ("Old pager", 410),
+             "off": ("Night shift", 200)}  # fmt: skip
 _LOADING = 300.0  # seconds for the demo's month
 _MOST_ADMIN_PAGES = 80
 _TALLEST = 16_000  # pixels: Chromium draws no more, and repeats itself below
@@ -43,7 +48,7 @@ _FULLY_DRAWN = "document.fonts.ready.then(() => document.body.innerText.trim().l
 class Shown:
     """One page: its picture's name, its address, who looks at it (admin, newcomer or nobody), what it answers.
 
-    `press` is a button of a list, pressed with its first rows ticked: the page is what comes then.
+    `press` is a button's value or name, pressed with the first rows of a list ticked: the page is what comes then.
     """
 
     name: str
@@ -69,12 +74,18 @@ _PAGES = (
     Shown("admin-alerts-nothing", "/admin/alerts/alert/?q=nothing-is-called-so"),
     *(
         Shown(f"admin-alerts-channel-add-{kind}", f"/admin/alerts/channel/add/?kind={kind}")
-        for kind in ("slack", "pagerduty", "email", "webhook", "bridge")
+        for kind in ("slack", "pagerduty", "email", "teams", "webhook", "alertmanager", "bridge", "heartbeat")
     ),
     Shown("admin-alerts-channel-retired", "/admin/alerts/channel/?state=retired"),
     Shown("admin-alerts-route-add-swaggystacks", "/admin/alerts/route/add/?organization=swaggystacks"),
-    Shown("admin-alerts-delivery-dead", "/admin/alerts/delivery/?state=dead"),
-    Shown("admin-alerts-delivery-waiting", "/admin/alerts/delivery/?state=waiting"),
+    Shown("admin-alerts-route-preview", "/admin/alerts/route/add/?organization=swaggystacks", press="preview"),
+    Shown("admin-alerts-route-nowhere", "/admin/alerts/route/add/?organization=shared"),
+    *(
+        Shown(f"admin-alerts-delivery-{state}", f"/admin/alerts/delivery/?state={state}")
+        for state in ("dead", "waiting", "skipped", "expired")
+    ),
+    Shown("admin-alerts-delivery-again-since", "/admin/alerts/delivery/again/?since=2020-01-01+09:30"),
+    Shown("admin-alerts-delivery-again-wrong", "/admin/alerts/delivery/again/?since=yesterday"),
     Shown("not-found", "/dashboards/nowhere/", "admin", 404),
     Shown("not-found-signed-out", "/nowhere", "nobody", 404),
     Shown("not-understood", "/dashboards/swaggystacks/?window=2d", "admin", 400),
@@ -137,6 +148,65 @@ def make_newcomer(page: Page, base: str) -> None:
     page.wait_for_url(re.compile("/change/"))
 
 
+def said(request: Request) -> Step:
+    """The answer that the path asks for."""
+    return answer(int(request.path.strip("/")), b'{"queue": "operations", "disk": "full"}')
+
+
+def make_channels(page: Page, running: House, receiver: Receiver) -> list[Shown]:
+    """A channel in every state, a route to all of them, and what they were told; the pages of it."""
+    base, log = f"http://127.0.0.1:{running.port}", "/admin/alerts/delivery/"
+    there = {state: _add_channel(page, base, name, receiver.url(f"/{status}"))
+             for state, (name, status) in _CHANNELS.items()}  # fmt: skip
+    page.goto(base + there["off"])
+    page.click("button[value=off]")
+    page.goto(f"{base}/admin/alerts/route/add/?organization=swaggystacks")
+    page.fill("[name=name]", "Whatever is wrong to everybody")
+    for box in page.locator("[name=channels]").all():
+        box.check()
+    page.click("[name=save]")
+    _alert(page, running, "high_error_rate", "7 % of all calls fail.")
+    for _ in range(4):
+        gone = _alert(page, running, "probe_lost", "A probe comes and goes.")
+        page.request.put(f"{base}/api/monitoring/alerts/{gone}/resolve", headers=_key(running), data={})
+    told = _alert(page, running, "probe_lost", "A probe comes and goes.")
+    page.goto(base + there["failed"])
+    deadline = time.monotonic() + 60
+    while page.locator(".desk-tags .tag--bad").count() == 0 and time.monotonic() < deadline:
+        page.wait_for_timeout(1_000)
+        page.reload()
+    page.goto(f"{base}{log}?channel={there['failing'].split('/')[-3]}&q=error_rate")
+    several = page.get_attribute("#result_list th a", "href") or log
+    return [
+        *(Shown(f"admin-alerts-channel-{state}", path) for state, path in there.items()),
+        Shown("admin-alerts-channel-retire", there["failing"], press="retire"),
+        Shown("admin-alerts-alert-told", f"/admin/alerts/alert/{told}/change/"),
+        Shown("admin-alerts-delivery-tries", several),
+    ]
+
+
+def _add_channel(page: Page, base: str, name: str, url: str) -> str:
+    """Made by the form; the address of its page."""
+    page.goto(f"{base}/admin/alerts/channel/add/?kind=webhook")
+    page.fill("[name=name]", name)
+    page.select_option("[name=organization]", "swaggystacks")
+    page.fill("[name=its_url]", url)
+    page.click("[name=save]")
+    page.wait_for_url(re.compile("/change/"))
+    return page.url.removeprefix(base)
+
+
+def _key(running: House) -> dict[str, str]:
+    return {"Authorization": f"Bearer {running.keys['swaggystacks']}"}
+
+
+def _alert(page: Page, running: House, kind: str, message: str) -> str:
+    """Raises it; its id."""
+    body = {"alertType": kind, "severity": "critical", "message": message}
+    path = f"http://127.0.0.1:{running.port}/api/monitoring/alerts"
+    return str(page.request.post(path, headers=_key(running), data=body).json()["id"])
+
+
 def admin_pages(page: Page, base: str) -> list[Shown]:
     """Every kind of page that can be reached from the admin's index."""
     found: dict[str, str] = {"/admin/": "/admin/"}
@@ -165,8 +235,9 @@ def _shoot(page: Page, base: str, shown: Shown, path: Path) -> list[str]:
     if shown.press:
         for box in page.locator(".action-select").all()[:3]:
             box.check()
-        page.click(f"button[value={shown.press}]")
+        page.click(f"button:is([value={shown.press}], [name={shown.press}])")
         page.wait_for_load_state()
+        page.evaluate("scrollTo(0, 0)")  # what sticks to the top stands there
     deadline = time.monotonic() + 8
     while page.evaluate(_FULLY_DRAWN) < 20 and time.monotonic() < deadline:
         page.wait_for_timeout(200)
@@ -207,13 +278,13 @@ def shoot_all(running: House, chromium: Browser, pages: Sequence[Shown], to: Pat
     return faults
 
 
-def all_pages(running: House, chromium: Browser) -> list[Shown]:
-    """The pages there are, found out as the administrator."""
+def all_pages(running: House, chromium: Browser, receiver: Receiver) -> list[Shown]:
+    """The pages there are, made and found out as the administrator."""
     base = f"http://127.0.0.1:{running.port}"
     with _looking(chromium, running, "admin") as page:
         make_newcomer(page, base)
         there = [shown for shown in _OPTIONAL if page.request.get(base + shown.path).status == 200]
-        return [*_PAGES, *there, *admin_pages(page, base)]
+        return [*_PAGES, *there, *make_channels(page, running, receiver), *admin_pages(page, base)]
 
 
 def _side_by_side(chromium: Browser, pictures: Iterable[bytes], width: int, height: int) -> bytes:
@@ -251,13 +322,17 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
-    with house(DEMO="1") as running, browser() as chromium:
+    with (
+        Receiver(said) as receiver,
+        house(DEMO="1", OUTGOING_ALLOWED=f"127.0.0.1:{receiver.port}") as running,
+        browser() as chromium,
+    ):
         await_demo(running)
         print(f"a cockpit with a month of demo data after {time.monotonic() - began:.0f} s", flush=True)
         if options.readme:
             make_readme_picture(running, chromium)
             return
-        pages = [page for page in all_pages(running, chromium) if options.only in page.name]
+        pages = [page for page in all_pages(running, chromium, receiver) if options.only in page.name]
         faults = shoot_all(running, chromium, pages, options.to, began + 60 * options.minutes)
     print(
         f"{len(pages)} pages, {len(pages) * len(_SCREENS) * len(_MODES)} pictures in {time.monotonic() - began:.0f} s"
