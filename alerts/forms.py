@@ -70,7 +70,7 @@ class ChannelForm(Named):
             if field.name not in OURS:
                 self._add(field)
         pace = self.fields["per_minute"]
-        pace.help_text = f"At most; {transport.per_minute:,} when left empty, as fast as {transport.title} may be told."
+        pace.help_text = f"At most; {transport.per_minute:,} when left empty, as fast as its kind may be told."
         if channel:
             own = None if channel.per_minute == transport.per_minute else channel.per_minute
             self.initial = {"name": channel.name, "audience": channel.audience, "per_minute": own}

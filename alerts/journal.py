@@ -103,8 +103,8 @@ def _entry(one: Delivery, last: Attempt | None, now: datetime) -> Entry:
 
 def said(attempt: Attempt) -> str:
     """What a try came to, in a line: "503 The receiver failed." """
-    words = attempt.words or BECAUSE.get(attempt.outcome, "")
-    return " ".join(part for part in (str(attempt.status or ""), words) if part)
+    words, status = attempt.words or BECAUSE.get(attempt.outcome, ""), str(attempt.status or "")
+    return words if status and status in words else f"{status} {words}".strip()
 
 
 def _goes_on(one: Delivery, now: datetime) -> str:
