@@ -33,14 +33,16 @@ from alerts.lists import (
     minute_of,
     until,
 )
-from alerts.models import Alert, Channel, Delivery, Route
+from alerts.models import Alert, AlertRule, Channel, Delivery, Route
 from alerts.routes_admin import RouteAdmin
+from alerts.rules_admin import RuleAdmin
 from organizations.lists import badge, badges, exact
 from organizations.models import Membership, User
 from organizations.scope import Scope
 from organizations.scoped_admin import OrganizationFilter, ScopedAdmin
 from organizations.site import DATA_READERS, organizations_of
 
+admin.site.register(AlertRule, RuleAdmin)
 admin.site.register(Channel, ChannelAdmin)
 admin.site.register(Route, RouteAdmin)
 admin.site.register(Delivery, DeliveryAdmin)

@@ -17,6 +17,7 @@ from alerts.lists import REASONS, SEVERITY_TONES, length, minute_of, until
 from alerts.models import Alert, AlertEvent, Delivery
 from alerts.notices import runbook
 from alerts.routing import Receiver
+from alerts.why_admin import address_of
 from organizations.lists import Tone
 from organizations.models import User
 
@@ -83,6 +84,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     receivers: Sequence[Receiver]
     runbook: str
     dashboard: str
+    why: str  # where it is told why its rule fired; "" for one that no rule raised
 
 
 def look(alert: Alert, now: datetime) -> Desk:
@@ -100,6 +102,7 @@ def look(alert: Alert, now: datetime) -> Desk:
         receivers=routing.receivers(alert.pk),
         runbook=runbook(alert.metadata, alert.labels),
         dashboard=_dashboard(alert, now),
+        why=address_of(alert),
     )
 
 

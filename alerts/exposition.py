@@ -15,6 +15,8 @@ from monitoring.store.base import Store
 OPEN, SUPPRESSED, OLDEST = "cockpit_alerts_open", "cockpit_alerts_suppressed", "cockpit_alerts_oldest_seconds"
 PENDING, RETRYING = "cockpit_outbox_pending", "cockpit_outbox_retrying"
 OLDEST_PENDING, DEAD, CHANNELS = "cockpit_outbox_oldest_seconds", "cockpit_outbox_dead", "cockpit_channels"
+RULES, BEHIND = "cockpit_rules", "cockpit_rules_behind_seconds"
+RULE_STATES = ("error", "critical", "warning", "no_data", "pending", "ok", "paused")
 CHANNEL_STATES = ("on", "off", "failed")
 _DEAD_FOR = timedelta(days=7)
 _STATUSES = ("firing", "acknowledged")
@@ -99,7 +101,38 @@ def _outbox(store: Store, scrape: Scrape) -> Found:
             yield CHANNELS, ("", (own, ("state", state)), channels.get((organization, state), 0))
 
 
+# Each rule by the worst of its groups; how far judging is behind is how long ago it could have been done.
+_RULES = """
+SELECT organization_id, state, count(*) FROM (SELECT rule.organization_id, CASE WHEN rule.state = 'paused' THEN 'paused'
+    WHEN rule.error <> '' THEN 'error' ELSE coalesce((SELECT standing.state FROM alerts_standing AS standing
+        WHERE standing.rule_id = rule.id AND standing.organization_id = rule.organization_id
+        ORDER BY array_position(%(worst)s, standing.state) LIMIT 1), 'ok') END AS state
+    FROM alerts_rule AS rule WHERE rule.organization_id = ANY(%(own)s) AND rule.state <> 'retired') AS one GROUP BY 1, 2
+"""
+_BEHIND = """
+SELECT organization_id, extract(epoch FROM clock_timestamp() - min(until + late * interval '1 second'))::float8 - 60
+FROM alerts_judged WHERE organization_id = ANY(%s) GROUP BY organization_id
+"""
+
+
+def _rules(store: Store, scrape: Scrape) -> Found:
+    """Of each organization every state, also those of which there is none; how far behind, where anything is judged."""
+    own = list(scrape.currencies)
+    with scrape.scope.enter(), connection.cursor() as cursor:
+        cursor.execute(_RULES, {"own": own, "worst": list(RULE_STATES[1:])})
+        numbers = {(organization, state): number for organization, state, number in cursor.fetchall()}
+        cursor.execute(_BEHIND, [own])
+        behind: dict[str, float] = dict(cursor.fetchall())
+    for organization in own:
+        for state in RULE_STATES:
+            labels = (("organization", organization), ("state", state))
+            yield RULES, ("", labels, numbers.get((organization, state), 0))
+        if organization in behind:
+            yield BEHIND, ("", (("organization", organization),), max(0.0, behind[organization]))
+
+
 SOURCES = (
     Source("alerts", (OPEN, SUPPRESSED, OLDEST), _open_alerts),
+    Source("rules", (RULES, BEHIND), _rules),
     Source("outbox", (PENDING, RETRYING, OLDEST_PENDING, DEAD, CHANNELS), _outbox),
 )

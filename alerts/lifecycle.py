@@ -4,7 +4,7 @@ All take a `scope` whose alerts may be changed, the `now` of their run, and `via
 system, rule). Who acts is the audit trail's origin.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -23,6 +23,7 @@ from monitoring.store.base import OutOfScope
 from organizations import audit
 from organizations.scope import Scope
 
+_NO_NOTES: Mapping[UUID, str] = {}
 _CLASH = "Another episode of this alert is open; it cannot be reopened."
 
 
@@ -124,9 +125,17 @@ def unsuppress(
     return _change(scope, ids, now, via, "unsuppressed", partial(moves.unsuppressed, kind=kind, note=note))
 
 
-def resolve(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: str = "") -> list[Outcome]:
-    """They are over. Once more changes nothing: the first time and name stay."""
-    return _change(scope, ids, now, via, "resolved", partial(moves.resolved, note=note))
+def resolve(
+    *, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: str = "", notes: Mapping[UUID, str] = _NO_NOTES
+) -> list[Outcome]:
+    """They are over, each with a note of its own where `notes` has one. Once more changes nothing: the first time and
+    name stay.
+    """
+
+    def step(state: State, *, now: datetime, by: str) -> Step:
+        return moves.resolved(state, now=now, by=by, note=notes.get(state.id, note))
+
+    return _change(scope, ids, now, via, "resolved", step)
 
 
 def reopen(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: str = "") -> list[Outcome]:
@@ -140,6 +149,11 @@ def reopen(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: 
             return moves.reopened(state, now=now, by=by, note=note)
 
         return _change(scope, ids, now, via, "reopened", step)
+
+
+def remind(*, scope: Scope, ids: Sequence[UUID], now: datetime, via: str, note: str = "") -> list[Outcome]:
+    """Tell people of those that still fire once more."""
+    return _change(scope, ids, now, via, "reminded", partial(moves.reminded, note=note))
 
 
 def tend(*, scope: Scope, ids: Sequence[UUID], now: datetime) -> list[Outcome]:

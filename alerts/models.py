@@ -215,3 +215,36 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"try {self.number}: {self.outcome}"
+
+
+class AlertRule(models.Model):
+    """A rule of an organization; `definition` is a `definitions.Definition`, `key` what its alerts bear of it.
+
+    `error` says why it could not be judged at `error_at`; "" when it could.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False)
+    key = models.CharField(max_length=100)
+    name = models.CharField(max_length=100)
+    state = models.CharField(max_length=10)
+    seeded = models.BooleanField()
+    version = models.IntegerField()
+    definition = models.JSONField()
+    owner = models.ForeignKey(User, on_delete=models.DO_NOTHING, db_constraint=False, null=True)
+    error = models.TextField()
+    error_at = models.DateTimeField(null=True)
+    error_alert_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+    changed_at = models.DateTimeField("changed")
+    changed_by = models.CharField(max_length=150)
+
+    class Meta:
+        managed = False
+        db_table = "alerts_rule"
+        ordering = ["name"]
+        verbose_name = "rule"
+
+    def __str__(self) -> str:
+        return self.name

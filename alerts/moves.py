@@ -10,7 +10,7 @@ from msgspec import structs
 from alerts.states import RANKS, Happening, Kind, Reason, Report, State, Status, Step, Suppression, Tells
 
 Verb = Literal["acknowledge", "unacknowledge", "assign", "comment", "shelve", "unshelve", "suppress", "unsuppress",
-               "resolve", "reopen"]  # fmt: skip
+               "resolve", "reopen", "remind"]  # fmt: skip
 # Verb -> the status it finds -> the status it leaves. What is not in a row is refused.
 MOVES: Mapping[Verb, Mapping[Status, Status]] = {
     "acknowledge": {"firing": "acknowledged", "acknowledged": "acknowledged"},
@@ -23,6 +23,7 @@ MOVES: Mapping[Verb, Mapping[Status, Status]] = {
     "unsuppress": {"firing": "firing", "acknowledged": "acknowledged", "resolved": "resolved"},
     "resolve": {"firing": "resolved", "acknowledged": "resolved", "resolved": "resolved"},
     "reopen": {"firing": "firing", "acknowledged": "acknowledged", "resolved": "firing"},
+    "remind": {"firing": "firing", "acknowledged": "acknowledged", "resolved": "resolved"},
 }
 
 
@@ -186,6 +187,13 @@ def reopened(state: State, *, now: datetime, by: str = "", note: str = "") -> St
         changed_at=now,
     )
     return _step(state, after, "reopened", ("status", "resolved_at", "resolved_by"), note, "trigger")
+
+
+def reminded(state: State, *, now: datetime, by: str = "", note: str = "") -> Step:
+    """It still fires, and people are told once more; not while somebody looks after it, or something silences it."""
+    if state.status != "firing" or state.suppressed_by:
+        return Step(state)
+    return Step(structs.replace(state, changed_at=now), (Happening("reminded", note=note, tells="trigger"),))
 
 
 def tended(state: State, *, now: datetime, by: str = "") -> Step:

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 from alerts.channels.base import Audience, Notice, shortened
 from alerts.claims import Claimed
-from alerts.meanings import meaning
+from alerts.meanings import PLAIN, meaning
 from alerts.routing import NOT_THROUGH
 from alerts.states import State
 
 LONGEST_TITLE = 200
 _MOST_METADATA = _MOST_LABELS = 8
 _LONGEST_FACT = 300
+OF_RULES = ("ruleId", PLAIN, "since", "measure")  # in the metadata of their alerts: for programs, and for other readers
 _RUNBOOKS = ("runbook", "runbook_url", "runbookUrl")
 _OTHER = "__other__"  # models beyond the limit of names
 _STATUSES: Mapping[str, str] = {"trigger": "firing", "acknowledge": "acknowledged", "resolve": "resolved"}
@@ -128,7 +129,8 @@ def _exact_facts(alert: State, times: int) -> Iterator[tuple[str, str]]:
         yield "Model", alert.model_name
     if alert.endpoint_id:
         yield "Endpoint", alert.endpoint_id
-    measured = [(name, value) for name, value in alert.metadata.items() if _plain(value) and name != NOT_THROUGH]
+    untold = (NOT_THROUGH, *OF_RULES) if "ruleId" in alert.metadata else (NOT_THROUGH,)
+    measured = [(name, value) for name, value in alert.metadata.items() if _plain(value) and name not in untold]
     for name, value in measured[:_MOST_METADATA]:
         yield name, shortened(str(value), _LONGEST_FACT)
     for name, text in list(alert.labels.items())[:_MOST_LABELS]:
@@ -148,8 +150,9 @@ def _plain(value: Any) -> bool:
 
 
 def _plain_title(alert: State) -> str:
-    about = f" with {alert.model_name}" if alert.model_name and alert.model_name != _OTHER else ""
-    return shortened(f"{meaning(alert.alert_type, alert.severity)}{about}", LONGEST_TITLE)
+    said, model = meaning(alert.alert_type, alert.severity, alert.metadata), alert.model_name
+    about = f" with {model}" if model and model != _OTHER and model not in said else ""
+    return shortened(f"{said}{about}", LONGEST_TITLE)
 
 
 def _plain_text(alert: State, claimed: Claimed, zone: ZoneInfo) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 Severity = Literal["critical", "warning", "info"]
 Status = Literal["firing", "acknowledged", "resolved"]
 Kind = Literal["fired", "severity_changed", "acknowledged", "unacknowledged", "assigned", "commented", "shelved",
-               "unshelved", "suppressed", "unsuppressed", "resolved", "reopened"]  # fmt: skip
+               "unshelved", "suppressed", "unsuppressed", "resolved", "reopened", "reminded"]  # fmt: skip
 Reason = Literal["silenced", "inhibited", "maintenance", "shelved"]
 Tells = Literal["", "trigger", "acknowledge", "resolve"]  # what receivers are told, if anything
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from alerts import changes, expiry, settling, switch, tending
+from alerts import changes, deliveries, evaluation, expiry, seeding, settling, switch, tending
 from alerts.dispatching import Dispatcher
 from bedrock import slots
 
@@ -26,7 +26,7 @@ def tend() -> None:
         return
     failed: Exception | None = None
     for work in (tending.run_out, changes.tell_of_audited, tending.forget, expiry.sum_up, expiry.expire,
-                 expiry.forget, settling.end_moot):  # fmt: skip
+                 expiry.forget, settling.end_moot, evaluation.forget):  # fmt: skip
         try:
             work(now)
         except Exception as error:
@@ -34,6 +34,23 @@ def tend() -> None:
     if failed is not None:
         slots.release("tend", now=now, every=EVERY)
         raise failed
+
+
+@shared_task
+def evaluate() -> None:
+    """Give new organizations their rules, and judge every rule for the minutes that are over; once a slot.
+
+    A slot in which that failed is given back.
+    """
+    now = timezone.now()
+    if not slots.claim("evaluate", now=now, every=evaluation.EVERY):
+        return
+    try:
+        seeding.seed(now)
+        evaluation.evaluate(deliveries.clock())
+    except Exception:
+        slots.release("evaluate", now=now, every=evaluation.EVERY)
+        raise
 
 
 @shared_task

@@ -52,6 +52,7 @@ app.conf.update(
             "schedule": float(settings.GATHER_INTERVAL),
             "options": {"expires": float(settings.GATHER_INTERVAL)},
         },
+        "evaluate": {"task": "alerts.tasks.evaluate", "schedule": 15.0, "options": {"expires": 15.0}},
         "tend": {"task": "alerts.tasks.tend", "schedule": 10.0, "options": {"expires": 10.0}},
         "dispatch": {"task": "alerts.tasks.dispatch", "schedule": 10.0, "options": {"expires": 10.0}},
         "pulse": {"task": "alerts.tasks.pulse", "schedule": 60.0, "options": {"expires": 60.0}},

@@ -133,6 +133,7 @@ _PARTS: tuple[tuple[str, Check, bool], ...] = (
     ("dispatch", signs.dispatch, True),
     ("retention", signs.retention, True),
     ("alerts", signs.alerts, True),
+    ("rules", signs.rules, True),
     ("probes", signs.probes, True),
 )
 _NAMES = tuple(name for name, _, _ in _PARTS)
@@ -263,7 +264,7 @@ def _described(
 
 _WORDS: dict[str, Any] = {"database": "ok", "migrations": "ok", "role": "ok", "disk": "ok"}
 _SPARE = dict.fromkeys(
-    ("cache", "broker", "workers", "beat", "fold", "dispatch", "retention", "alerts", "probes"), "ok"
+    ("cache", "broker", "workers", "beat", "fold", "dispatch", "retention", "alerts", "rules", "probes"), "ok"
 )
 _DOWN: dict[str, Any] = {"status": "down", "parts": {**_WORDS, "database": "down"}}
 

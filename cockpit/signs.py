@@ -21,6 +21,7 @@ _FOLD_PATIENCE = 45.0  # seconds: it leaves a sign every five, and tries again a
 _DISPATCH_PATIENCE = 45.0  # seconds: as the folder's
 _DUE_PATIENCE = 120.0  # seconds: what is due goes out at once, but for the pace of its channel
 _IN_VAIN_PATIENCE = 300.0  # seconds that notices are tried, and nothing gets through anywhere
+_EVALUATE_PATIENCE = 90.0  # seconds: it is done every fifteen
 _TEND_PATIENCE = 60.0  # seconds: it is done every ten
 _HOUSE_PATIENCE = 2.5 * 3600  # seconds: it is done once an hour, in an hour's first ten minutes
 
@@ -103,6 +104,11 @@ def retention() -> Sign:
 def alerts() -> Sign:
     """When alerts were last tended; likewise."""
     return _done("tend", _TEND_PATIENCE, "ten seconds")
+
+
+def rules() -> Sign:
+    """When rules were last held against the minutes that are over; likewise."""
+    return _done("evaluate", _EVALUATE_PATIENCE, "fifteen seconds")
 
 
 def _done(task: str, patience: float, often: str) -> Sign:

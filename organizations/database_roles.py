@@ -31,6 +31,7 @@ _NARROW = {
     "organizations_auditevent": "SELECT, INSERT",
     "alerts_event": "SELECT, INSERT",
     "alerts_attempt": "SELECT, INSERT",
+    "alerts_rule_version": "SELECT, INSERT",
     "django_migrations": "SELECT",
     "django_content_type": "SELECT",
     "auth_permission": "SELECT",

@@ -41,6 +41,7 @@ class Audited:
     """Writes admin changes to the audit trail (never to Django's own log), and shows an object's history from it."""
 
     show_facets = admin.ShowFacets.NEVER  # a count for each choice reads the whole table
+    audited_as = ""  # what its rows are called in the trail, where that is not the model's name
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Under the name of what is listed, rather than "Select ... to change"."""
@@ -96,8 +97,9 @@ class Audited:
         obj = self.get_object(request, object_id)  # type: ignore[attr-defined]
         if obj is None or not self.has_view_permission(request, obj):  # type: ignore[attr-defined]
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        called = self.audited_as or obj._meta.model_name
         events = AuditEvent.objects.filter(
-            organization=self.organization_of(obj), object_type=obj._meta.model_name, object_id=str(obj.pk)
+            organization=self.organization_of(obj), object_type=called, object_id=str(obj.pk)
         )[:200]
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]

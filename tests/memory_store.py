@@ -127,7 +127,7 @@ class MemoryStore(MemorySamples):
         return msgspec.structs.replace(one, **refused)
 
     def totals(self, scope: Scope, queries: Sequence[Query]) -> list[Groups]:
-        return [_grouped(self._found(scope, query), query.by) for query in queries]
+        return [_grouped(self._found(scope, query), query) for query in queries]
 
     def series(self, scope: Scope, queries: Sequence[Query], *, step_seconds: int) -> list[SteppedGroups]:
         answers: list[SteppedGroups] = []
@@ -138,7 +138,7 @@ class MemoryStore(MemorySamples):
                 steps.setdefault(start, []).append(one)
             answer: dict[tuple[str, ...], list[tuple[datetime, Summary]]] = {}
             for start in sorted(steps):
-                for group, summary in _grouped(steps[start], query.by).items():
+                for group, summary in _grouped(steps[start], query).items():
                     answer.setdefault(group, []).append((start, summary))
             answers.append(answer)
         return answers
@@ -215,12 +215,15 @@ def _names(one: Inference) -> list[tuple[str, Any, str, str]]:
     return [(one.organization, day, kind, getattr(one, kind)) for kind in _CAPPED if getattr(one, kind)]
 
 
-def _grouped(found: Sequence[Inference], by: Sequence[str]) -> dict[tuple[str, ...], Summary]:
+def _grouped(found: Sequence[Inference], query: Query) -> dict[tuple[str, ...], Summary]:
     groups: dict[tuple[str, ...], list[Inference]] = {}
     for one in found:
-        group = tuple(one.organization if name == "organization_id" else getattr(one, name) for name in by)
+        group = tuple(one.organization if name == "organization_id" else getattr(one, name) for name in query.by)
         groups.setdefault(group, []).append(one)
-    return {group: summed(rows) for group, rows in groups.items()}
+    sums = {group: summed(rows) for group, rows in groups.items()}
+    if query.durations:
+        return sums
+    return {group: msgspec.structs.replace(one, durations=(0,) * BUCKETS) for group, one in sums.items()}
 
 
 def summed(rows: Sequence[Inference]) -> Summary:

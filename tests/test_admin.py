@@ -26,13 +26,14 @@ from organizations.admin import told
 from organizations.lists import relative
 from organizations.models import ApiKey, AuditEvent, Membership, User
 from organizations.scope import Scope
-from tests import channels
+from tests import channels, ruling
 
 Make = Callable[..., Any]
 OWN, OTHER = "swaggystacks", "scientia_capital"
 ROLES = ("root", "owner", "operator", "analyst")
 INFERENCE = "/api/monitoring/dashboard/inference"
-APPS = {"inference": "monitoring", **dict.fromkeys(("alert", "channel", "route", "delivery"), "alerts")}
+APPS = {"inference": "monitoring",
+        **dict.fromkeys(("alert", "channel", "route", "delivery", "alertrule"), "alerts")}  # fmt: skip
 LISTS = {
     model: f"/admin/{APPS.get(model, 'organizations')}/{model}/"
     for model in ("organization", "membership", "user", "apikey", "auditevent", "inference", *list(APPS)[1:])
@@ -73,6 +74,7 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
                                                       "errorType": f"{mark}-error"})  # fmt: skip
     told = channels.channel("https://example.org/", organization=slug, name=f"{mark}-channel")
     channels.route(told, organization=slug, name=f"{mark}-route")
+    rule = ruling.make(organization=slug, name=f"{mark}-rule")
     report = Report(alert_type=f"{mark}-alert", severity="critical", message=f"{mark}-message")
     lifecycle.fire(scope=Scope.of(slug), organization=slug, reports=[report], now=timezone.now(), via="api")
     with Scope.of(slug).enter():
@@ -90,6 +92,7 @@ def fill(slug: str, make_person: Make, make_key: Make, client: Client) -> Place:
             "channel": str(told),
             "route": str(Route.objects.get().pk),
             "delivery": str(Delivery.objects.get().pk),
+            "alertrule": str(rule),
         }
     return Place(slug, mark, people, rows)
 
@@ -149,7 +152,7 @@ def expected(role: str, model: str, view: str) -> int:
         return 200
     if view == "add":
         allowed = {"membership": owner, "user": owner, "apikey": owner, "organization": role == "root",
-                   "channel": writer, "route": writer}  # fmt: skip
+                   "channel": writer, "route": writer, "alertrule": writer}  # fmt: skip
         return 200 if allowed.get(model) else 403
     return 200 if (owner and model in ("membership", "user")) or (writer and model == "route") else 403
 

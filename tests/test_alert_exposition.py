@@ -4,13 +4,18 @@ import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.test import Client
 from msgspec import structs
 
-from alerts import exposition, lifecycle, tallies
+from alerts import exposition, lifecycle, rulebook, standings, tallies
+from alerts.definitions import Definition
+from alerts.deliveries import clock
 from alerts.lifecycle import Fired
+from alerts.rules import Condition
 from alerts.states import RANKS, Report, Suppression
 from monitoring.counting import table
 from monitoring.families import BY_NAME, FAMILIES
@@ -152,6 +157,43 @@ class TestWhose:
         assert OTHER in text
 
 
+def rule(now: datetime, name: str = "slow", **more: Any) -> UUID:
+    """A rule that was judged until a minute ago."""
+    asked = Definition(measure="duration", aggregation="p95", condition=Condition(warning=1000))
+    with Scope.of(OWN).enter():
+        made = rulebook.create(organization=OWN, name=name, definition=asked, now=now, by="tests", **more)
+        standings.hold(OWN, 30, first=clock() - timedelta(seconds=100))
+    return made
+
+
+@pytest.mark.usefixtures("database")
+class TestRules:
+    def test_each_is_in_the_state_of_the_worst_of_its_groups(self, make_key: Make, now: datetime) -> None:
+        made = [rule(now, name, state=state) for name, state in (("a", "on"), ("b", "on"), ("c", "on"), ("d", "paused"),
+                                                                ("e", "on"), ("f", "retired"))]  # fmt: skip
+        with Scope.of(OWN).enter(), connection.cursor() as cursor:
+            for place, group, state in ((0, "x", "ok"), (0, "y", "critical"), (0, "z", "warning"), (1, "x", "pending")):
+                cursor.execute(
+                    "INSERT INTO alerts_standing (organization_id, rule_id, group_values, state, because, since, level)"
+                    " VALUES (%s, %s, ARRAY[%s], %s, 'fine', now(), '')",
+                    [OWN, made[place], group, state],
+                )
+            cursor.execute("UPDATE alerts_rule SET error = 'broken' WHERE id = %s", [made[4]])
+        found = read(make_key(OWN, "metrics:read"), include=exposition.RULES)
+        counted = {dict(labels)["state"]: number for (_, labels), number in found.items() if number}
+        assert counted == {"critical": 1, "pending": 1, "ok": 1, "paused": 1, "error": 1}
+        assert len(found) == len(exposition.RULE_STATES)
+
+    def test_how_far_behind_is_counted_from_when_they_could_have_been_judged(
+        self, make_key: Make, now: datetime
+    ) -> None:
+        rule(now)
+        key = make_key(OWN, "metrics:read")
+        behind = read(key, include=exposition.BEHIND)
+        assert value(behind, exposition.BEHIND, organization=OWN) == pytest.approx(10, abs=10)
+        assert read(make_key(OTHER, "metrics:read"), include=exposition.BEHIND) == {}
+
+
 @pytest.mark.usefixtures("database")
 class TestCounted:
     def live(self, now: datetime) -> None:
@@ -203,6 +245,7 @@ class TestCounted:
 
     def test_the_reference_tool_finds_nothing_to_say(self, make_key: Make, now: datetime, promtool: str) -> None:
         self.live(now)
+        rule(now)
         text = ask(make_key(OWN, "metrics:read"), include="alerts")
         for family in FAMILIES:
             assert (f"# TYPE {family.name} {family.kind}\n" in text) is (family.group == "alerts")

@@ -51,6 +51,7 @@ DONE: dict[Verb, Callable[[State], Step]] = {
     "unsuppress": lambda state: moves.unsuppressed(state, now=NOW, by="ada", kind="silenced", note="why"),
     "resolve": lambda state: moves.resolved(state, now=NOW, by="ada", note="why"),
     "reopen": lambda state: moves.reopened(state, now=NOW, by="ada", note="why"),
+    "remind": lambda state: moves.reminded(state, now=NOW, by="ada", note="why"),
 }
 NOTHING = ""
 # Verb and the status it finds -> the status it leaves, the line in the timeline, and what receivers are told.
@@ -85,6 +86,9 @@ TABLE: dict[tuple[Verb, Status], tuple[Status, str, str] | None] = {
     ("reopen", "firing"): ("firing", NOTHING, NOTHING),
     ("reopen", "acknowledged"): ("acknowledged", NOTHING, NOTHING),
     ("reopen", "resolved"): ("firing", "reopened", "trigger"),
+    ("remind", "firing"): ("firing", "reminded", "trigger"),
+    ("remind", "acknowledged"): ("acknowledged", NOTHING, NOTHING),
+    ("remind", "resolved"): ("resolved", NOTHING, NOTHING),
 }
 ALLOWED = [(verb, status, *left) for (verb, status), left in TABLE.items() if left is not None]
 REFUSED = [pair for pair, left in TABLE.items() if left is None]
@@ -130,7 +134,7 @@ class TestTheTable:
         self, verb: Verb, found: Status, left: Status, kind: str, tells: str
     ) -> None:
         once = DONE[verb](alert(found)).state
-        if verb == "comment":  # whoever says it twice wants it said twice
+        if verb in ("comment", "remind"):  # whoever says it twice wants it said twice
             return
         assert DONE[verb](once) == Step(once)
 

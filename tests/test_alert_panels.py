@@ -294,6 +294,8 @@ class TestExecutives:
             ("auth_failures", "A security problem"),
             ("payload_download", "A serious problem"),
             ("x7", "A serious problem"),
+            ("rule_failed", "Something is not watched as it should be"),
+            ("rule", "A serious problem"),
         ],
     )
     def test_a_type_is_put_in_words(self, kind: str, said: str) -> None:

@@ -27,6 +27,7 @@ from alerts import (
     acting,
     deliveries,
     dispatching,
+    evaluation,
     expiry,
     forms,
     moves,
@@ -542,6 +543,8 @@ class TestDeliveries:
         rows = {row[0]: row for row in table("reference/retention.md", "What is kept")}
         assert plain(rows["tests and summaries that channels were sent"][1]) == expiry.KEPT_ALONE.days
         assert plain(rows["pulses of dead-man's switches"][1]) == expiry.KEPT_PULSES.days
+        assert plain(rows["how groups of rules changed"][1]) == evaluation.KEPT_CHANGES.days
+        assert plain(rows["what evaluations of rules did"][1]) == evaluation.KEPT.days
 
     def test_the_promises_of_the_explanation_are_those_of_the_code(self) -> None:
         text = words_of("explanation/told-for-certain.md")

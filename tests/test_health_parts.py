@@ -147,6 +147,16 @@ class TestSigns:
         with pytest.raises(signs.NotWell, match="not done lately"):
             signs.alerts()
 
+    @pytest.mark.usefixtures("database")
+    def test_judging_rules_is_known_by_its_slot(self, now: datetime) -> None:
+        with pytest.raises(signs.NotKnown, match="every fifteen seconds"):
+            signs.rules()
+        slots.claim("evaluate", now=now, every=timedelta(seconds=15))
+        assert 0 <= (signs.rules().age or 0) < 80
+        slots.Slot.objects.update(claimed_at=now - timedelta(seconds=120))
+        with pytest.raises(signs.NotWell, match="not done lately"):
+            signs.rules()
+
     def test_the_folder_leaves_a_sign_when_it_has_folded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         left: list[str] = []
 
@@ -180,6 +190,7 @@ class TestAnswer:
         leave(monkeypatch, ALIVE)
         slots.claim("keep_house", now=now, every=timedelta(hours=1))
         slots.claim("tend", now=now, every=timedelta(seconds=10))
+        slots.claim("evaluate", now=now, every=timedelta(seconds=15))
         probe_read("host", "one", now)
         told = self.ask()
         assert told["status"] == "ok"

@@ -199,9 +199,17 @@ class TestBroker:
         assert one_of(readings, "cockpit_workers") == 2
         assert one_of(readings, "cockpit_beat_last_seen_timestamp_seconds") == 992
 
+    def test_each_role_is_as_old_as_its_newest_sign(self, broker: redis.Redis) -> None:
+        signs = [worker("a", 700), Heartbeat("dispatch", "a", 2, 61.0), worker("b", 3), worker("c", 5)]
+        readings = Broker(lambda: broker, lambda: signs).read()
+        family = "cockpit_role_age_seconds"
+        assert (found(readings, family, role="worker"), found(readings, family, role="dispatch")) == ([3], [61])
+        assert len(found(readings, family)) == 2
+
     def test_a_beat_never_seen_is_no_number(self, broker: redis.Redis) -> None:
         readings = Broker(lambda: broker, list).read()
         assert found(readings, "cockpit_beat_last_seen_timestamp_seconds") == []
+        assert found(readings, "cockpit_role_age_seconds") == []
         assert one_of(readings, "cockpit_workers") == 0
 
     def test_a_broker_that_is_away_is_an_error(self) -> None:

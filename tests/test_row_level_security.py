@@ -14,7 +14,9 @@ from django.db.utils import ProgrammingError
 from django.test import Client
 from psycopg import errors
 
-from alerts import lifecycle
+from alerts import lifecycle, rulebook
+from alerts.definitions import Definition
+from alerts.rules import Condition
 from alerts.states import Report
 from bedrock import identifiers
 from monitoring.store import current_store
@@ -54,6 +56,7 @@ APP_MAY_LESS = {
     "organizations_auditevent": {"SELECT", "INSERT"},
     "alerts_event": {"SELECT", "INSERT"},
     "alerts_attempt": {"SELECT", "INSERT"},
+    "alerts_rule_version": {"SELECT", "INSERT"},
     "django_migrations": {"SELECT"},
     "django_content_type": {"SELECT"},
     "auth_permission": {"SELECT"},
@@ -61,7 +64,7 @@ APP_MAY_LESS = {
 APP_MAY_MORE = {"monitoring_rollup_delta": {"MAINTAIN"}}
 APPEND_ONLY = {table for table, verbs in APP_MAY_LESS.items() if verbs == {"SELECT", "INSERT"}}
 # What only narrows the scope's own policy: rows of a table that nobody may delete.
-NARROWED = {table: {"kept": "d"} for table in ("alerts_alert", "alerts_channel", "alerts_delivery")}
+NARROWED = {table: {"kept": "d"} for table in ("alerts_alert", "alerts_channel", "alerts_delivery", "alerts_rule")}
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
 
 _TABLES = """
@@ -126,6 +129,30 @@ def raise_alert(organization: str, number: int) -> None:
         )
 
 
+def make_rule(organization: str, number: int) -> None:
+    """A rule that was judged once, with how it stands, what changed, and what that evaluation did."""
+    one = Definition(measure="errors", aggregation="sum", condition=Condition(warning=1))
+    with Scope.of(organization).enter(), connection.cursor() as cursor:
+        rule = rulebook.create(
+            organization=organization, name=f"rule {number}", definition=one, now=datetime.now(UTC), by="tests"
+        )
+        cursor.execute(
+            "INSERT INTO alerts_standing (organization_id, rule_id, group_values, state, because, since, level) "
+            "VALUES (%s, %s, '{}', 'ok', 'fine', now(), '')",
+            [organization, rule],
+        )
+        cursor.execute(
+            "INSERT INTO alerts_transition (organization_id, rule_id, version, group_values, at, before, after, "
+            "because, samples) VALUES (%s, %s, 1, '{}', now(), '', 'ok', 'fine', 0)",
+            [organization, rule],
+        )
+        cursor.execute(
+            "INSERT INTO alerts_evaluation (organization_id, at, minutes, rules, groups, transitions, failed, "
+            "late_seconds, took_ms) VALUES (%s, now(), 1, 1, 1, 1, 0, 0, 1)",
+            [organization],
+        )
+
+
 def unprotected(opened: Session) -> dict[str, str]:
     """Table -> what its protection lacks, for every table with an organization."""
     found = {}
@@ -165,6 +192,7 @@ def filled(database: str, make_key: Callable[..., str], make_person: Callable[..
             sample = Sample(organization=organization, family="cockpit_load_ratio", labels=(), at_ms=now_ms, value=1.0)
             current_store().observe(Scope.of(organization), [sample], now=datetime.now(UTC))
             raise_alert(organization, number)
+            make_rule(organization, number)
         if not number:  # the second ones stay deltas
             current_store().fold()
     with session(database) as admin:

@@ -225,6 +225,13 @@ class TestTotals:
         assert world.total(statuses=("success", "error")).errors == 1
         assert world.groups(statuses=()) == {}
 
+    def test_it_leaves_durations_out_where_they_are_not_asked_for(self, world: World) -> None:
+        world.append(one(duration_us=900), one(duration_us=2_500_600))
+        without, with_them = world.store.totals(SCOPE, [window(durations=False), window()])
+        assert without[()].durations == Summary().durations
+        assert without[()].duration_us == 2_501_500
+        assert sum(with_them[()].durations) == 2
+
     @pytest.mark.parametrize("folded", [False, True])
     def test_it_takes_the_start_in_and_leaves_the_end_out(self, world: World, folded: bool) -> None:
         start, end = at(hours=9, minutes=17), at(hours=14, minutes=43)

@@ -91,6 +91,7 @@ def queries(draw: st.DrawFn) -> Query:
         by=tuple(draw(st.lists(st.sampled_from(dimensions), unique=True, max_size=4))),
         sources=draw(st.none() | st.lists(st.sampled_from(measures.SOURCES), unique=True).map(tuple)),
         statuses=draw(st.none() | st.lists(st.sampled_from(measures.STATUSES), unique=True).map(tuple)),
+        durations=draw(st.booleans()),
     )
 
 
@@ -185,7 +186,7 @@ def check_outcomes(results: Sequence[tuple[Inference, Stored]]) -> None:
         assert stored.outcome in (("stored", "duplicate") if row.content == content else ("conflict",))
 
 
-SCALARS = [name for name in Summary.__slots__ if name != "durations"]
+SCALARS = [name for name in Summary.__struct_fields__ if name != "durations"]
 _RAW_SUMS = """
 SELECT ARRAY[{groups}]::text[], count(*), count(*) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')),
        count(*) FILTER (WHERE estimated), count(*) FILTER (WHERE attempt > 1), sum(input_tokens), sum(output_tokens),

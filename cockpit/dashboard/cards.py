@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from cockpit.dashboard import charts, words
+from cockpit.dashboard.limits import Drawing
 from cockpit.dashboard.readings import Readings, Track
 from cockpit.dashboard.sight import Sight
 from cockpit.dashboard.units import Context, Lines, Row, State, Unit, compared, labelled, share, shares, state_of
@@ -39,14 +40,17 @@ def gpus(sight: Sight) -> Context | None:
 
     used = lines("cockpit_gpu_utilization_ratio", lambda track: track.means(readings.steps))
     heat = lines("cockpit_gpu_temperature_celsius", lambda track: track.means(readings.steps))
+    slowdown, label = _slowdown(readings), readings.label(CARD_FAMILIES)
+    drawing = Drawing(step=readings.steps.seconds, whole=slowdown[1] if slowdown else None, lone=len(there) == 1)
+    limits = [sight.limits_of(name, drawing, label=label) for name in ("gpu-utilisation", "gpu-temperature")]
     drawn = (
-        compared("GPU utilisation", readings, used, when),
-        compared("GPU temperature", readings, heat, when, _celsius, top=0.0, limit=_slowdown(readings)),
+        compared("GPU utilisation", readings, used, when, limits=limits[0]),
+        compared("GPU temperature", readings, heat, when, _celsius, 0.0, slowdown, limits[1]),
     )
     return {
         "units": [_card(readings, *card) for card in there[:MOST_CARDS]],
         "more": max(0, len(there) - MOST_CARDS),
-        "label": readings.label(CARD_FAMILIES),
+        "label": label,
         "charts": [chart for chart in drawn if chart],
     }
 

@@ -15,7 +15,10 @@ from operator import add
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from cockpit.dashboard.limits import Limits, Told
+
 PLANE = 1000
+NO_LIMITS = Limits()
 NO_DATA = "no data"
 MOST_STEPS = 60  # bars in one chart: more are thinner than a finger, and than a pixel on a phone
 
@@ -143,6 +146,14 @@ class Chart:
     bars: tuple[Bar, ...]
     barred: bool  # the first column stands as bars
     log: bool  # may also be drawn on a logarithmic scale
+    limits: tuple[Told, ...] = ()
+    limits_note: str = ""
+
+    @property
+    def limits_said(self) -> str:
+        """The thresholds of rules, in words."""
+        told = ". ".join(each.said for each in self.limits)
+        return f"{told}{f' ({self.limits_note})' if self.limits_note else ''}." if told else ""
 
 
 def axis(top: float, steps: int = 4) -> tuple[float, ...]:
@@ -196,17 +207,25 @@ def line_chart(
     description: str,
     log: bool = False,
     top: float = 0.0,
+    limits: Limits = NO_LIMITS,
 ) -> Chart:
     """Lines over the middle of each step; the scale reaches `top`; `log` offers a logarithmic one beside it."""
-    return _chart(title, steps, tuple(columns), form, description=description, log=log, top=top)
+    return _chart(title, steps, tuple(columns), form, description=description, log=log, top=top, limits=limits)
 
 
 def bar_chart(
-    title: str, steps: Steps, column: Column, form: Form, *, description: str, beside: Column | None = None
+    title: str,
+    steps: Steps,
+    column: Column,
+    form: Form,
+    *,
+    description: str,
+    beside: Column | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Chart:
     """One bar a step, those of less than a whole step marked; `beside` is a line to hold them against."""
     columns = (column, beside) if beside else (column,)
-    return _chart(title, steps, columns, form, description=description, barred=True)
+    return _chart(title, steps, columns, form, description=description, barred=True, limits=limits)
 
 
 def _chart(
@@ -219,8 +238,10 @@ def _chart(
     barred: bool = False,
     log: bool = False,
     top: float = 0.0,
+    limits: Limits,
 ) -> Chart:
-    marks = axis(max(top, *(float(value) for column in columns for value in column.values if value is not None), 0.0))
+    most = max(top, *(float(value) for column in columns for value in column.values if value is not None), 0.0)
+    marks = axis(max(most, limits.reach(most)))
     rows, hits = [], []
     for index in range(len(steps.t)):
         cells = [NO_DATA if (value := column.values[index]) is None else form(value) for column in columns]
@@ -244,6 +265,8 @@ def _chart(
         bars=_bars(steps, columns[0], marks[-1]) if barred else (),
         barred=barred,
         log=log,
+        limits=limits.told(marks[-1], lambda value: mark(form(value))),
+        limits_note=limits.note,
     )
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from cockpit.dashboard import charts, words
 from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import ModelRow
+from cockpit.dashboard.limits import Drawing
 from cockpit.dashboard.sight import Sight
 from monitoring.store.base import Call
 
@@ -154,6 +155,7 @@ def request_rate(sight: Sight) -> Context:
             columns,
             _number,
             description=f"Requests {unit.words} in {sight.last}, and how many of them failed.",
+            limits=sight.limits_of("request-rate", Drawing(step=sight.steps.seconds, seconds=unit.seconds), unit.words),
         ),
     }
 
@@ -174,6 +176,7 @@ def errors(sight: Sight) -> Context:
             columns,
             lambda value: words.percent(float(value)) or charts.NO_DATA,
             description=f"The share of requests that failed in {sight.last}.",
+            limits=sight.limits_of("error-rate", Drawing(step=sight.steps.seconds)),
         ),
         "types": [
             {
@@ -209,6 +212,7 @@ def latency(sight: Sight) -> Context:
             lambda value: words.duration(float(value)) or charts.NO_DATA,
             description=f"How long half, 95 % and 99 % of the requests took at most, in {sight.last}.",
             log=True,
+            limits=sight.limits_of("latency", Drawing(step=sight.steps.seconds)),
         ),
     }
 
@@ -220,7 +224,12 @@ def tokens(sight: Sight) -> Context:
     if earlier:
         columns.append(sight.beside("Tokens", before))
     chart = charts.line_chart(
-        "Tokens", sight.steps, columns, _number, description=f"Input and output tokens {unit.words} in {sight.last}."
+        "Tokens",
+        sight.steps,
+        columns,
+        _number,
+        description=f"Input and output tokens {unit.words} in {sight.last}.",
+        limits=sight.limits_of("tokens", Drawing(step=sight.steps.seconds, seconds=unit.seconds), unit.words),
     )
     return {
         "unit": unit.words,

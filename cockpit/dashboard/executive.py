@@ -8,6 +8,7 @@ from itertools import accumulate
 from cockpit.dashboard import charts, words
 from cockpit.dashboard.charts import Chart, Column, Value
 from cockpit.dashboard.integration import ModelRow, Series, Totals
+from cockpit.dashboard.limits import Drawing
 from cockpit.dashboard.sight import Sight, cost_per_request, margin
 
 Context = dict[str, object]
@@ -149,6 +150,7 @@ def unit_cost(sight: Sight) -> Context:
 
 def trend(sight: Sight) -> Context:
     steps, size = sight.steps.coarser(charts.MOST_STEPS + 1)  # the first and the last are parts of one
+    drawing = Drawing(step=steps.seconds, seconds=steps.seconds)
     series, earlier = sight.answer.series, sight.earlier_series
     counted = costed = None
     if earlier:
@@ -163,6 +165,7 @@ def trend(sight: Sight) -> Context:
             lambda value: f"{round(value):,}" if value == round(value) else words.compact(float(value)) or "",
             description=f"How many requests there were, over {sight.last}.",
             beside=counted,
+            limits=sight.limits_of("trend-requests", drawing),
         ),
         "spend": charts.bar_chart(
             "Spend",
@@ -171,6 +174,7 @@ def trend(sight: Sight) -> Context:
             _exact(sight),
             description=f"What the requests cost, over {sight.last}.",
             beside=costed,
+            limits=sight.limits_of("trend-spend", drawing),
         )
         if any(cost is not None for cost in series.cost)
         else None,

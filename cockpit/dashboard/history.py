@@ -52,7 +52,8 @@ def _plain(sight: Sight, state: State) -> str:
     """Answers take too long with qwen2.5:7b, 14:05-14:31 (serious)."""
     said = impact.meaning(state)
     level = "" if _changes(state) else _LEVELS[state.severity]
-    about = f" with {state.model_name}" if state.model_name and state.model_name != _OTHER and level else ""
+    named = state.model_name and state.model_name != _OTHER and state.model_name not in said
+    about = f" with {state.model_name}" if named and level else ""
     return f"{said}{about}, {_when(sight, state)}{_bracketed([level, _source(state)])}"
 
 

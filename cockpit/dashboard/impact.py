@@ -51,7 +51,7 @@ def _verdict(serious: int, watched: int) -> str:
 
 def meaning(state: State) -> str:
     """What kind of trouble it is, in words for people."""
-    return meanings.meaning(state.alert_type, state.severity)
+    return meanings.meaning(state.alert_type, state.severity, state.metadata)
 
 
 def _row(sight: Sight, state: State) -> Context:

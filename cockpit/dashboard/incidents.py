@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from alerts.figures import Figures, Spread
+from alerts.notices import OF_RULES
 from alerts.states import State, Suppression
 from cockpit.dashboard import words
 from cockpit.dashboard.sight import Sight
@@ -21,8 +22,9 @@ _VALUES = ("value", "current", "currentValue", "actual", "observed", "errorRate"
 _LIMITS = ("threshold", "limit")
 _SHARES = ("rate", "ratio", "share")
 _MILLISECONDS = {"ms": 1.0, "milliseconds": 1.0, "s": 1000.0, "seconds": 1000.0}
-_SIGNS = {"percent": "%", "celsius": "°C"}
+_SIGNS = {"percent": "%", "celsius": "°C", "money": ""}
 _SANE = 1e15  # from here on a number is told by its power of ten
+_PERIODS = ("timeWindow", "window")
 _SHORT = 20  # letters of a unit or a length of time that are no story
 
 
@@ -105,7 +107,9 @@ def _suppression(sight: Sight, one: Suppression) -> str:
 def _pretty(metadata: Mapping[str, object]) -> str:
     if not metadata:
         return ""
-    text = json.dumps(metadata, indent=2, ensure_ascii=False)
+    untold = OF_RULES if "ruleId" in metadata else ()
+    told = {name: value for name, value in metadata.items() if name not in untold}
+    text = json.dumps(told, indent=2, ensure_ascii=False)
     return text if len(text) <= _MOST_METADATA else f"{text[:_MOST_METADATA]}\n…"
 
 
@@ -120,7 +124,8 @@ def measured(metadata: Mapping[str, object]) -> Context | None:
     value = _value_of({name: number for name, number in numbers.items() if name != limit}, limit is not None)
     if value is None and limit is None:
         return None
-    given, period = metadata.get("unit"), metadata.get("timeWindow")
+    given = metadata.get("unit")
+    period = next((metadata[name] for name in _PERIODS if name in metadata), None)
     unit = given if isinstance(given, str) and 0 < len(given) <= _SHORT else ""
     kind = unit or _last_word(value or "")
     share = all(0 <= numbers[one] <= 1 for one in (value, limit) if one)

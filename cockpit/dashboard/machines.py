@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cockpit.dashboard import charts, words
+from cockpit.dashboard.limits import Drawing
 from cockpit.dashboard.readings import Readings, Track
 from cockpit.dashboard.sight import Sight
 from cockpit.dashboard.units import Context, Lines, Row, Unit, compared, labelled, shares, state_of
@@ -32,15 +33,19 @@ def machines(sight: Sight) -> Context | None:
         "more": max(0, len(there) - MOST_HOSTS),
         "period": sight.last,
         "label": readings.label(HOST_FAMILIES),
-        "charts": [
-            chart
-            for chart in (
-                compared("Processors", readings, _processor_lines(readings), f"in {sight.last}"),
-                compared("Memory", readings, _memory_lines(readings), f"in {sight.last}"),
-            )
-            if chart
-        ],
+        "charts": _charts(sight, lone=len(there) == 1),
     }
+
+
+def _charts(sight: Sight, *, lone: bool) -> list[Context]:
+    readings, when = sight.readings, f"in {sight.last}"
+    drawing = Drawing(step=readings.steps.seconds, lone=lone)
+    limits = [sight.limits_of(name, drawing, label=readings.label(HOST_FAMILIES)) for name in ("processors", "memory")]
+    drawn = (
+        compared("Processors", readings, _processor_lines(readings), when, limits=limits[0]),
+        compared("Memory", readings, _memory_lines(readings), when, limits=limits[1]),
+    )
+    return [chart for chart in drawn if chart]
 
 
 def _processor_lines(readings: Readings) -> Lines:

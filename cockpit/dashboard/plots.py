@@ -34,6 +34,7 @@ def text(chart: Chart, marks: Marks | None = None) -> str:
             "logTicks": log_ticks(chart) if chart.log else None,
             "bars": chart.barred,
             "partial": [index for index in range(len(steps.t)) if steps.partial(index)] if chart.barred else [],
+            "limits": limits(chart),
             "alerts": marks.lines if marks else [],
             "told": marks.told if marks else [],
         }
@@ -45,7 +46,7 @@ def log_ticks(chart: Chart) -> list[tuple[float, str]]:
     present = [float(value) for column in chart.columns for value in column.values if value]
     if not present:
         return []
-    low, high = min(present), max(present)
+    low, high = min(present), max(*present, *limits(chart), 0.0)
     powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 2)
     every = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     first = max(index for index, each in enumerate(every) if each <= low * (1 + 1e-9))
@@ -58,6 +59,11 @@ def log_ticks(chart: Chart) -> list[tuple[float, str]]:
             kept[-1],
         ]
     return [(value, mark(chart.form(value))) for value in kept]
+
+
+def limits(chart: Chart) -> list[float]:
+    """The thresholds that have a line, in the order of their lines."""
+    return [one.value for rule in chart.limits for one in rule.thresholds if one.y]
 
 
 def _height(value: Value | None) -> float | None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from cockpit.dashboard import alarms, history, integration, panels, readings, telling, windows
+from cockpit.dashboard import alarms, history, integration, panels, readings, ruled, telling, windows
 from cockpit.dashboard.sight import Sight
 from organizations.models import Organization
 from organizations.scope import Scope
@@ -35,6 +35,7 @@ def look(
         readings=readings.read(organization, view, now, platform=platform),
         alarms=alarms.read(organization, view, now),
         telling=telling.read(organization, view, now),
+        ruled=ruled.read(organization, view, platform=platform),
     )
 
 

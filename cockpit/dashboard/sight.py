@@ -6,12 +6,14 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from cockpit.dashboard import words
+from cockpit.dashboard import limits, words
 from cockpit.dashboard.alarms import Alarms
 from cockpit.dashboard.charts import Column, Steps, Value
 from cockpit.dashboard.integration import Answer, Series, Totals
+from cockpit.dashboard.limits import Drawing, Limits
 from cockpit.dashboard.movers import Mover
 from cockpit.dashboard.readings import Readings
+from cockpit.dashboard.ruled import Ruled
 from cockpit.dashboard.telling import Telling
 from monitoring.store.base import Call
 
@@ -32,6 +34,7 @@ class Sight:
     readings: Readings = field(default_factory=Readings)
     alarms: Alarms = field(default_factory=Alarms)
     telling: Telling = field(default_factory=Telling)
+    ruled: Ruled = field(default_factory=Ruled)
 
     @property
     def totals(self) -> Totals:
@@ -83,6 +86,12 @@ class Sight:
         """What every figure of money and every percentile must be labelled with; "" for live, measured data alone."""
         source = provenance({self.source: 1} if self.source else self.answer.sources)
         return ", ".join(filter(None, (source, "partly estimated" if self.estimated else "")))
+
+    def limits_of(self, chart: str, drawing: Drawing, unit: str = "", label: str | None = None) -> Limits:
+        """What rules ask of that which a chart shows. `label` is that of its data, unless they are of inferences."""
+        rules = limits.of(chart, self.ruled.of(chart), drawing, plain=chart in limits.EXECUTIVE)
+        mixed = provenance(self.answer.sources) if label is None else label
+        return Limits(rules=rules, unit=unit and f" {unit}", note=limits.LIVE_ALONE if rules and mixed else "")
 
     @property
     def last(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cockpit.dashboard import charts, words
 from cockpit.dashboard.charts import Column
+from cockpit.dashboard.limits import Drawing, Limits
 from cockpit.dashboard.readings import Readings, Track
 from cockpit.dashboard.sight import Sight
 from cockpit.dashboard.units import Context
@@ -53,6 +54,7 @@ def api(sight: Sight) -> Context | None:
             columns,
             _number,
             description=f"Requests to this cockpit {unit.words} in {sight.last}, and how many of them failed.",
+            limits=_limits(sight, "api-requests", unit, (REQUESTS,)),
         ),
         "routes": _routes(readings, tracks),
         "more": max(0, len({track.labels.get("route") for track in tracks}) - MOST_ROUTES),
@@ -168,8 +170,14 @@ def _refusals(sight: Sight, refused: Sequence[Track], limited: Sequence[Track], 
             [Column("Credentials refused", "bad", scaled[0]), Column("Over a limit", "s2", scaled[1])],
             _number,
             description=f"Credentials refused and requests over a limit {unit.words} in {sight.last}.",
+            limits=_limits(sight, "refusals", unit, (REFUSED, LIMITED)),
         ),
     }
+
+
+def _limits(sight: Sight, chart: str, unit: words.Rate, families: Sequence[str]) -> Limits:
+    drawing = Drawing(step=sight.readings.steps.seconds, seconds=unit.seconds)
+    return sight.limits_of(chart, drawing, unit.words, sight.readings.label(families))
 
 
 def _number(value: charts.Value) -> str:

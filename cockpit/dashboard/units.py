@@ -6,6 +6,7 @@ from typing import Literal
 
 from cockpit.dashboard import charts, words
 from cockpit.dashboard.charts import Column
+from cockpit.dashboard.limits import Limits
 from cockpit.dashboard.readings import Readings, Silence, Track
 
 Context = dict[str, object]
@@ -70,6 +71,7 @@ def compared(
     form: charts.Form = percent_form,
     top: float = 1.0,
     limit: tuple[str, float] | None = None,
+    limits: Limits = charts.NO_LIMITS,
 ) -> Context | None:
     """Some machines or cards in one chart: those with the highest values, by name; `limit` is a line to keep below."""
     drawn = {name: values for name, values in lines.items() if any(value is not None for value in values)}
@@ -86,6 +88,12 @@ def compared(
         "legend": [(column.key, column.name) for column in columns],
         "most": f"the {MOST_LINES} highest of {len(drawn)}" if len(drawn) > MOST_LINES else "",
         "chart": charts.line_chart(
-            title, readings.steps, columns, form, description=f"{title} of {', '.join(names)} {when}.", top=top
+            title,
+            readings.steps,
+            columns,
+            form,
+            description=f"{title} of {', '.join(names)} {when}.",
+            top=top,
+            limits=limits,
         ),
     }

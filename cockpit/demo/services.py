@@ -95,4 +95,6 @@ def _queues(moment: Moment) -> Readings:
     yield "cockpit_queue_unacknowledged", {}, moment.whole(3 * moment.busy, "unacknowledged")
     yield "cockpit_workers", {}, _WORKERS - away
     yield "cockpit_beat_last_seen_timestamp_seconds", {}, moment.at.timestamp() - 3
+    for role in ("worker", "beat", "fold", "dispatch"):
+        yield "cockpit_role_age_seconds", {"role": role}, round(0.5 + 4 * moment.chance("sign of life", role), 1)
     yield "cockpit_deltas_waiting", {}, round(240 * moment.busy * moment.chance("deltas"))

@@ -166,6 +166,8 @@ class Broker:
         signs = self._signs()
         alive = [one for one in signs if one.role == "worker" and one.age < heartbeats.ALIVE_SECONDS]
         yield Reading("cockpit_workers", len(alive))
-        beats = [one.age for one in signs if one.role == "beat"]
-        if beats:
-            yield Reading("cockpit_beat_last_seen_timestamp_seconds", self._clock() - min(beats))
+        youngest = {one.role: one.age for one in sorted(signs, key=lambda one: -one.age)}
+        if "beat" in youngest:
+            yield Reading("cockpit_beat_last_seen_timestamp_seconds", self._clock() - youngest["beat"])
+        for role, age in youngest.items():
+            yield Reading("cockpit_role_age_seconds", age, {"role": role})

@@ -62,7 +62,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 class Query:
     """Inferences of [start, end) grouped by dimensions; both ends fall on whole minutes.
 
-    `sources` and `statuses` keep only those named; None keeps all.
+    `sources` and `statuses` keep only those named; None keeps all. Without `durations` the summaries' stay all 0.
     """
 
     start: datetime
@@ -70,10 +70,10 @@ class Query:
     by: tuple[Dimension, ...] = ()
     sources: tuple[str, ...] | None = None
     statuses: tuple[str, ...] | None = None
+    durations: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Inferences of one group added up; money is None when none was known, `estimated` counts derived durations."""
 
     inferences: int = 0
@@ -105,7 +105,7 @@ class Summary:
         return Summary(**added, durations=tuple(mine + theirs for mine, theirs in buckets))
 
 
-_COUNTS = tuple(name for name in Summary.__slots__ if name not in ("cost", "revenue", "durations"))
+_COUNTS = tuple(name for name in Summary.__struct_fields__ if name not in ("cost", "revenue", "durations"))
 
 
 Groups = Mapping[tuple[str, ...], Summary]

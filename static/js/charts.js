@@ -3,6 +3,7 @@
 // is read from the table behind the chart, so both always say the same.
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { stand } from "./limits.js";
 import { laneOf, linesOf, renew, untitled } from "./marks.js";
 
 /** @import { Met } from "./marks.js" */
@@ -18,6 +19,7 @@ import { laneOf, linesOf, renew, untitled } from "./marks.js";
  * @property {[value: number, text: string][] | null} logTicks
  * @property {boolean} bars  the first series stands as bars
  * @property {number[]} partial  the bars that hold less than a whole step
+ * @property {number[]} limits  the thresholds that have a line
  *
  * @typedef {Numbers & Met} Plot
  */
@@ -31,6 +33,7 @@ import { laneOf, linesOf, renew, untitled } from "./marks.js";
  * @property {uPlot} drawn
  * @property {HTMLElement} tip
  * @property {SVGElement} marks
+ * @property {SVGElement} limits
  */
 
 const NARROW = 416; // pixels, as in charts.css
@@ -85,12 +88,14 @@ export class Charts {
     const before = this.kept.get(name);
     const label = described(figure);
     const marks = /** @type {SVGElement} */ (frame.querySelector(".chart-marks"));
+    const limits = /** @type {SVGElement} */ (frame.querySelector(".chart-limits"));
     if (before && plot.x.length > 0 && shape(before.plot) === shape(plot)) {
       Object.assign(before, { plot, figure });
       frame.replaceWith(before.frame);
       before.drawn.over.setAttribute("aria-label", label);
       this.#tools(before);
       renew(before.marks, marks);
+      before.limits.replaceChildren(...limits.childNodes);
       /** @type {uPlot.Axis} */ (before.drawn.axes[0]).gap = GAP + laneOf(plot);
       before.drawn.setData(columns(before));
       return;
@@ -98,12 +103,12 @@ export class Charts {
     const log = before?.log ?? false;
     this.#forget(name);
     if (plot.x.length === 0) return;
-    frame.replaceChildren(untitled(marks));
+    frame.replaceChildren(untitled(marks), limits);
     frame.classList.add("chart-frame--live");
     const tip = element("div", "tip");
     tip.hidden = true;
     tip.setAttribute("role", "status");
-    const kept = /** @type {Kept} */ ({ plot, log, frame, figure, tip, marks });
+    const kept = /** @type {Kept} */ ({ plot, log, frame, figure, tip, marks, limits });
     kept.drawn = new uPlot(this.#options(kept, label), columns(kept), frame);
     this.kept.set(name, kept);
     this.#tools(kept);
@@ -155,7 +160,7 @@ export class Charts {
     const quiet = () => ink("quiet");
     const font = `500 11px ${getComputedStyle(kept.frame).fontFamily}`;
     const narrow = () => kept.frame.clientWidth < NARROW;
-    const ticks = () => (kept.log && kept.plot.logTicks) || kept.plot.yTicks;
+    const ticks = () => ticksOf(kept);
     const x = () => span(kept.plot);
     return {
       width: kept.frame.clientWidth,
@@ -173,7 +178,7 @@ export class Charts {
         y: {
           distr: 1,
           // One scale for both readings: in the logarithmic one, heights are logarithms (see columns).
-          range: () => [height(kept, ticks()[0]?.[0] ?? 0), height(kept, ticks().at(-1)?.[0] ?? 1)],
+          range: () => ends(kept),
         },
       },
       axes: [
@@ -204,7 +209,7 @@ export class Charts {
       series: [{}, ...kept.plot.series.map((_, at) => series(kept, at, ink))],
       hooks: {
         ready: [(drawn) => this.#listen(kept, drawn, label)],
-        draw: [({ over }) => lay(kept.marks, over)],
+        draw: [({ over }) => lay(kept, over)],
         setCursor: [(drawn) => point(kept, drawn)],
         setSelect: [(drawn) => this.#selected(kept, drawn)],
       },
@@ -293,6 +298,21 @@ function middle(plot, at) {
  */
 function height(kept, value) {
   return kept.log && kept.plot.logTicks?.length ? Math.log10(value) : value;
+}
+
+/** @param {Kept} kept */
+function ticksOf(kept) {
+  return (kept.log && kept.plot.logTicks) || kept.plot.yTicks;
+}
+
+/**
+ * The heights at which the vertical scale begins and ends.
+ * @param {Kept} kept
+ * @returns {[number, number]}
+ */
+function ends(kept) {
+  const ticks = ticksOf(kept);
+  return [height(kept, ticks[0]?.[0] ?? 0), height(kept, ticks.at(-1)?.[0] ?? 1)];
 }
 
 /**
@@ -407,13 +427,15 @@ function point(kept, drawn) {
 }
 
 /**
- * Puts the marks where the plot is.
- * @param {SVGElement} marks
+ * Puts the marks where the plot is, and each limit where its value is.
+ * @param {Kept} kept
  * @param {HTMLElement} over
  */
-function lay(marks, over) {
-  const { left, top, width, height } = over.style;
-  Object.assign(marks.style, { left, top, width, height });
+function lay(kept, over) {
+  const { left, top, width, height: tall } = over.style;
+  for (const each of [kept.marks, kept.limits]) Object.assign(each.style, { left, top, width, height: tall });
+  const [low, high] = ends(kept);
+  stand(kept.limits, kept.plot.limits.map((value) => 1 - (height(kept, value) - low) / (high - low)));
 }
 
 /** @param {Element} figure */

@@ -182,13 +182,18 @@ with Scope.of("charted").enter():
 """
 
 
+def run(cockpit: House, script: str) -> str:
+    environment = clean_environment(COCKPIT_DATA_DIR=str(cockpit.data_dir), DEMO="0", LOG_LEVEL="warning")
+    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", script]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=90
+    ).stdout
+
+
 @pytest.fixture(scope="module")
 def charted(cockpit: House) -> str:
     """An organization in which nothing else has happened: what others raised stands on the charts for an hour."""
-    environment = clean_environment(COCKPIT_DATA_DIR=str(cockpit.data_dir), DEMO="0", LOG_LEVEL="warning")
-    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", _MADE_BY]
-    made = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=90)
-    cockpit.keys["charted"] = made.stdout.split()[-1]
+    cockpit.keys["charted"] = run(cockpit, _MADE_BY).split()[-1]
     return "charted"
 
 
@@ -232,6 +237,46 @@ def test_alerts_stand_along_every_chart_as_they_come_and_go(browser: Browser, co
     lines, cell = shared_words(page, "request-rate")
     assert "; ".join(lines) == cell
     assert page.locator(".chart-marks title").count() == 0, "the box is the only one"
+    assert visit.complaints == []
+
+
+_RULED_BY = """
+import time
+from django.utils import timezone
+from alerts import rulebook
+from alerts.definitions import Definition
+from alerts.rules import Condition
+from organizations.scope import Scope
+one = Definition(measure="duration", aggregation="p95", condition=Condition(warning=450, critical=1e9))
+with Scope.of("charted").enter():
+    rulebook.create(organization="charted", name="Slow <b>answers</b>", definition=one, now=timezone.now(), by="tests")
+time.sleep(2)  # what it announces goes by a thread of its own
+"""
+
+
+def test_a_rule_is_drawn_as_soon_as_it_is_made(browser: Browser, cockpit: House, charted: str) -> None:
+    record(cockpit, charted, "ruled")
+    visit = Visit(browser, cockpit)
+    page = visit.open(charted)
+    expect(page.locator("main")).to_have_attribute("data-state", "live")
+    numbered = page.evaluate(_NUMBER)
+    run(cockpit, _RULED_BY)
+    chart = page.locator("[data-chart=latency]")
+    line = chart.locator(".chart-frame--live .limit--warning")
+    expect(line).to_have_count(1)  # nobody reloads
+    expect(line).to_contain_text("Slow <b>answers</b>: 450")
+    expect(chart.locator(".limit--critical")).to_have_count(0)
+    expect(chart.locator(".limits")).to_contain_text("critical, beyond the scale")
+    assert page.evaluate(_NUMBERED) == list(range(numbered))
+
+    top, height = box(plane(page, "latency"))["y"], box(plane(page, "latency"))["height"]
+    share = float((line.get_attribute("y") or "").removesuffix("%")) / 100
+    assert abs(box(line.locator("line"))["y"] - top - share * height) < 3
+    page.get_by_role("button", name=re.compile("Log scale")).click()
+    expect(line).not_to_have_attribute("y", f"{100 * share:.2f}%")
+    page.get_by_role("button", name=re.compile("Log scale")).click()
+    expect(line).to_have_attribute("y", f"{100 * share:.2f}%")
+    assert "450" in (plane(page, "latency").get_attribute("aria-label") or "")
     assert visit.complaints == []
 
 

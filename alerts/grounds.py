@@ -1,0 +1,175 @@
+"""What spoke for an alarm at one moment, and what against it: line by line, from the minute to how the group stood."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from alerts import rule_words, saying
+from alerts.measurements import MOST_GROUPS
+from alerts.recollection import FORGOTTEN, Changed, Judged
+from alerts.recounting import Recount
+from alerts.rulebook import Ruled
+from alerts.rules import MINUTE, Because, Condition, Hours, Reading, Standing, breaches
+from alerts.tellings import Line, Told, clock
+from organizations.lists import Tone
+
+FIRING = ("warning", "critical", "no_data")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_POLICIES: Mapping[str, str] = {
+    "ok": "without data it is fine", "keep": "without data it stays as it was", "zero": "no data count as zero",
+    "alert": "without data for {silent} it is an alert of its own",
+}  # fmt: skip
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """All that is known of a group at a moment: what was written down, and what is counted again. `changes` are those
+    until then, the newest first; `known` is whether it was ever judged.
+    """
+
+    rule: Ruled
+    judged: Judged
+    changes: Sequence[Changed]
+    known: bool
+    counted: Recount
+    told: Told | None
+
+    @property
+    def state(self) -> str:
+        return self.changes[0].state if self.changes else "ok"
+
+    @property
+    def again(self) -> str:
+        """How it would stand by the data as they are now, where that is otherwise."""
+        standing = self.counted.standing
+        if standing is None or self.state in (standing.state, FORGOTTEN):
+            return ""
+        return plain(standing.state)
+
+    @property
+    def because(self) -> Because | None:
+        """As it was judged then: by what is counted again, as long as that comes to the same."""
+        if self.counted.standing is not None and not self.again:
+            return self.counted.standing.because
+        return self.changes[0].because if self.changes else None
+
+    @property
+    def measured(self) -> str:
+        """The value, and what was asked of it."""
+        one, reading = self.rule.definition, self.counted.reading
+        value = saying.quantity(reading.value, one.unit) if reading else "a value that is not known"
+        return f"{value}; asked is {saying.asked(one)}"
+
+    @property
+    def reason(self) -> str:
+        if self.because is not None:
+            return rule_words.BECAUSES[self.because]
+        return "why is not known any more" if self.state in FIRING else "nothing was known to be wrong"
+
+
+def grounds(case: Case) -> Iterator[Line]:
+    yield _of_judging(case.judged)
+    reading, standing = case.counted.reading, case.counted.standing
+    if reading is None:
+        yield Line("Value", case.counted.missing, "warn")
+    else:
+        yield from _of_value(case, reading)
+        yield from _of_condition(case.rule, reading)
+    if standing is not None and not case.again:
+        yield from _of_standing(case.rule, standing)
+    if reading is not None and reading.value is None:
+        yield _of_silence(case.rule.condition, standing)
+    if case.rule.condition.hours is not None:
+        yield _of_hours(case.rule.condition.hours, case.judged.minute)
+    yield from _of_state(case)
+
+
+def _of_judging(judged: Judged) -> Line:
+    minute, due = f"the minute until {judged.minute:%H:%M}", f"{judged.due:%H:%M:%S}"
+    if judged.error:
+        return Line("Judged", f"no: {judged.error}", "warn")
+    match judged.outcome:
+        case "waiting":
+            return Line("Judged", f"not yet: {minute} has been due since {due}", "warn")
+        case "missed":
+            return Line("Judged", f"no: nobody judged {minute}, due at {due}, within an hour", "warn")
+        case "late":
+            return Line("Judged", f"late: {minute}, due at {due}, at {judged.at:%H:%M:%S}", "warn")
+    return Line("Judged", f"{minute}{f', at {judged.at:%H:%M:%S}' if judged.at else ''}")
+
+
+def _of_value(case: Case, reading: Reading) -> Iterator[Line]:
+    one = case.rule.definition
+    yield Line("Measured", rule_words.subject(one))
+    words = f"{saying.quantity(reading.value, one.unit)}, of {_samples(reading.samples)}"
+    last = case.changes[0] if case.changes else None
+    if last and last.at == case.judged.minute and last.samples is not None and last.value != reading.value:
+        then = f"{saying.quantity(last.value, one.unit)}, of {_samples(last.samples)}"
+        words = f"{words}, with what came later; it was judged by {then}"
+    yield Line("Value", words)
+    if case.rule.condition.least:
+        enough = reading.samples >= case.rule.condition.least
+        asked = f"at least {case.rule.condition.least:,} are asked for"
+        yield Line("Samples", f"{reading.samples:,}; {asked}", "plain" if enough else "warn")
+    if case.counted.crowd and not case.known:
+        yield Line("Groups", f"{case.counted.crowd:,} more than the {MOST_GROUPS} that are judged", "warn")
+
+
+def _samples(number: int) -> str:
+    return f"{number:,} sample{'' if number == 1 else 's'}"
+
+
+def _of_condition(rule: Ruled, reading: Reading) -> Iterator[Line]:
+    condition, unit = rule.condition, rule.definition.unit
+    value = 0.0 if reading.value is None and condition.no_data == "zero" else reading.value
+    for name, threshold in (("Warning", condition.warning), ("Critical", condition.critical)):
+        if threshold is not None and value is not None:
+            asked = f"{saying.sign(condition.operator)} {saying.quantity(threshold, unit)}"
+            beyond = breaches(condition.operator, value, threshold)
+            yield Line(name, f"{'beyond' if beyond else 'not beyond'} {asked}", "bad" if beyond else "good")
+
+
+def _of_standing(rule: Ruled, standing: Standing) -> Iterator[Line]:
+    condition, unit = rule.condition, rule.definition.unit
+    worse = standing.alarmed is not None and (standing.level != "" or condition.warning is None)
+    since = standing.alarmed if worse else standing.warned
+    if since is not None and condition.hold:
+        long, due = saying.span(condition.hold), clock(since + condition.hold * MINUTE)
+        waits = standing.level != "critical" if worse else standing.level == ""
+        yield Line("For", f"beyond the {'critical ' if worse else ''}threshold since {clock(since)}; it has to be for "
+                          f"{long}, until {due}", "good" if waits else "bad")  # fmt: skip
+    if standing.because == "clearing":
+        clear = condition.critical_clear if standing.level == "critical" else condition.warning_clear
+        yield Line("Clears", f"not yet: the value is still {saying.sign(condition.operator)} "
+                             f"{saying.quantity(clear, unit)}", "bad")  # fmt: skip
+    if standing.cleared is not None:
+        until = clock(standing.cleared + condition.keep * MINUTE)
+        yield Line("Kept firing", f"clear since {clock(standing.cleared)}; kept for {saying.span(condition.keep)}, "
+                                  f"until {until}", "bad")  # fmt: skip
+
+
+def _of_silence(condition: Condition, standing: Standing | None) -> Line:
+    words = _POLICIES[condition.no_data].format(silent=saying.span(condition.silent))
+    since = f"; nothing since {clock(standing.silent)}" if standing and standing.silent else ""
+    return Line("No data", f"{words}{since}", "warn")
+
+
+def _of_hours(hours: Hours, at: datetime) -> Line:
+    days = "" if len(hours.days) == len(_DAYS) else f" on {', '.join(_DAYS[day] for day in hours.days)}"
+    span = f"{rule_words.clock_words(hours.start)} to {rule_words.clock_words(hours.end)}{days}, {hours.zone}"
+    if hours.hold(at):
+        return Line("Active hours", f"within {span}")
+    return Line("Active hours", f"outside {span}: nothing begins", "warn")
+
+
+def _of_state(case: Case) -> Iterator[Line]:
+    if case.changes:
+        last = case.changes[0]
+        tone: Tone = "bad" if last.state in FIRING else "good" if last.state == "ok" else "plain"
+        yield Line("State", f"{plain(last.state)} since {clock(last.at)}", tone)
+    if case.again:
+        yield Line("Counted again", f"{case.again}, with what came later than it was judged", "warn")
+
+
+def plain(state: str) -> str:
+    return state.replace("_", " ")
