@@ -84,6 +84,20 @@ _PAGES = (
         Shown(f"admin-alerts-delivery-{state}", f"/admin/alerts/delivery/?state={state}")
         for state in ("dead", "waiting", "skipped", "expired")
     ),
+    Shown("admin-alerts-alertrule-ok", "/admin/alerts/alertrule/?state=ok"),
+    Shown("admin-alerts-alertrule-nothing", "/admin/alerts/alertrule/?q=nothing-is-called-so"),
+    Shown("admin-alerts-alertrule-pause", "/admin/alerts/alertrule/", press="pause"),
+    Shown("admin-alerts-alertrule-add-swaggystacks", "/admin/alerts/alertrule/add/?organization=swaggystacks"),
+    Shown(
+        "admin-alerts-alertrule-simulated",
+        "/admin/alerts/alertrule/add/?organization=swaggystacks&warning=5%25&critical=20%25&by=model&least=20&source=demo",
+        press="simulate",
+    ),
+    Shown(
+        "admin-alerts-alertrule-wrong",
+        "/admin/alerts/alertrule/add/?organization=swaggystacks&window=soon&name=x",
+        press="save",
+    ),
     Shown("admin-alerts-delivery-again-since", "/admin/alerts/delivery/again/?since=2020-01-01+09:30"),
     Shown("admin-alerts-delivery-again-wrong", "/admin/alerts/delivery/again/?since=yesterday"),
     Shown("not-found", "/dashboards/nowhere/", "admin", 404),
@@ -98,7 +112,7 @@ def kind_of(path: str) -> str | None:
     path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/admin/") or re.search(r"/(logout|jsi18n|r|autocomplete)/", path):
         return None
-    return re.sub(r"^(/admin/\w+/\w+)/(?!add/)[^/]+/(change|history|delete|password)/$", r"\1/*/\2/", path)
+    return re.sub(r"^(/admin/\w+/\w+)/(?!add/)[^/]+/(change|history|delete|password|why)/$", r"\1/*/\2/", path)
 
 
 def name_of(kind: str) -> str:
