@@ -174,11 +174,11 @@ def _judged(
     kept = act(organization, list(changes.values()), now)
     standings.write(organization, kept, noted)
     broken = {rule: words for (of, rule), words in book.broken.items() if of == organization and late == _TELLING}
-    tell_of_broken(organization, {rule.id for rule in rules}, {**failed, **broken}, now)
+    tell_of_broken(organization, [rule.id for rule in rules], {**failed, **broken}, now)
     standings.advance(organization, late, until=minutes[-1], changed=bool(kept))
     _update(known, kept)
-    for rule in {key: change.rule for key, change in changes.items()}.values():
-        (resting.add if _rests(rule, known) else resting.discard)(rule.key)
+    for change in changes.values():
+        (resting.add if _rests(change.rule, known) else resting.discard)(change.rule.key)
     # As it is in the database once this transaction is committed; should it fail, it is forgotten.
     _remembered[cursor] = (revision + bool(kept), len(rules), known, resting)
     failpoints.reach("rules.judged")

@@ -96,7 +96,7 @@ def _stood(
     return Stood(
         state=state_of(rule, own), groups=sum(own.values()), firing=sum(own.get(state, 0) for state in FIRING),
         definition=one, measured=measured, next=following,
-        spark=_spark(ruled, measured) if ruled and len(measured.points) > 1 else None,
+        spark=_spark(ruled, measured) if ruled else None,
     )  # fmt: skip
 
 
@@ -128,9 +128,11 @@ def definition_of(rule: AlertRule) -> Definition | None:
 def read(rule: AlertRule) -> Ruled | None:
     """None for one that cannot be judged."""
     definition = definition_of(rule)
+    if definition is None:
+        return None
     try:
-        return definition and rulebook.ruled(definition, id=rule.pk, organization=rule.organization_id, key=rule.key,
-                                             name=rule.name, version=rule.version)  # fmt: skip
+        return rulebook.ruled(definition, id=rule.pk, organization=rule.organization_id, key=rule.key, name=rule.name,
+                              version=rule.version)  # fmt: skip
     except Unsound:
         return None
 
@@ -200,7 +202,10 @@ def worst(rule: Ruled, readings: Mapping[Group, Reading]) -> tuple[Group, float 
     return min(group for group, each in known.items() if each == value), value
 
 
-def _spark(rule: Ruled, measured: Measured) -> Spark:
+def _spark(rule: Ruled, measured: Measured) -> Spark | None:
+    """None where there is no more than one value to draw."""
+    if sum(point is not None for point in measured.points) < 2:
+        return None
     asked = rule.condition
     threshold = asked.warning if asked.warning is not None else asked.critical
     return rule_charts.spark(measured.points, threshold, rule.definition.unit)

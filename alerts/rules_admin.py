@@ -144,7 +144,7 @@ class RuleAdmin(WritingAdmin):
 
 def _drawn(spark: Spark | None) -> SafeString | str:
     """The sparkline, drawn here: it is as small as its words would be in a template."""
-    if spark is None or not spark.path:
+    if spark is None:
         return ""
     threshold = format_html('<line class="spark-level" x1="0" x2="100%" y1="{0}" y2="{0}"/>', spark.threshold)
     return format_html(

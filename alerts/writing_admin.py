@@ -86,7 +86,8 @@ class WritingAdmin(WhyAdmin):
 
         if request.method != "POST":
             form, given = made(None), request.GET if rule is None else {}
-            form.initial |= {name: given[name][:_LONGEST_GIVEN] for name in form.fields if name in given}
+            filled_in = {name: given[name][:_LONGEST_GIVEN] for name in form.fields if name in given}
+            form.initial = {**form.initial, **filled_in}
             return form
         data = request.POST.copy()
         level, _, threshold = data.get("take", "").partition("=")

@@ -30,6 +30,7 @@ def test_a_single_value_is_every_percentile() -> None:
         ("/admin/organizations/user/17/change/", "/admin/organizations/user/*/change/"),
         ("/admin/monitoring/inference/019e-ab_2D/history/", "/admin/monitoring/inference/*/history/"),
         ("/admin/organizations/user/17/password/", "/admin/organizations/user/*/password/"),
+        ("/admin/alerts/alertrule/019e-ab/why/", "/admin/alerts/alertrule/*/why/"),
         ("/admin/password_change/", "/admin/password_change/"),
         ("/admin/logout/", None),
         ("/admin/jsi18n/", None),

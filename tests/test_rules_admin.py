@@ -645,7 +645,7 @@ class TestSimulate:
         past(30, model="qwen")
         text = post(operator, ADD, wish(about(by=("model",)), simulate="yes", days_back="1"))
         assert re.findall(r'class="rule-key s\d">(\w+)<', text) == ["llama", "qwen"]
-        told = text.split('class="told rule-told"', 1)[1].split("</ol>", 1)[0]
+        told = text.split('class="told rule-told" tabindex="0"', 1)[1].split("</ol>", 1)[0]
         assert re.findall(r"<p><b>(\w+)</b> 8 inferences", told) == ["qwen", "llama"]
 
     def test_with_faults_there_is_none(self, operator: Client) -> None:
