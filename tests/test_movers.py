@@ -14,6 +14,7 @@ import pytest
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bedrock import money
 from cockpit.dashboard import movers, words
@@ -213,7 +214,7 @@ def drawn(chance: random.Random, calls: int, *, factor: float = 1.0, error_rate:
     for _ in range(calls):
         buckets[histogram.bucket_of(round(chance.lognormvariate(0, 0.8) * 800_000 * factor))] += 1
     errors = sum(chance.random() < error_rate for _ in range(calls))
-    return replace(group(calls), errors=errors, durations=tuple(buckets))
+    return structs.replace(group(calls), errors=errors, durations=tuple(buckets))
 
 
 class TestNoise:
@@ -240,7 +241,7 @@ class TestNoise:
         slow, quick = group(200, ms=900, tokens=90_000, output=80_000), group(200, ms=400, tokens=50_000, output=40_000)
         (only,) = find(named(a=slow), named(a=quick))
         assert plain(only.because).endswith("; answers got 100 % longer.")
-        (only,) = find(named(a=replace(slow, output_tokens=10)), named(a=quick))
+        (only,) = find(named(a=structs.replace(slow, output_tokens=10)), named(a=quick))
         assert "answers" not in only.because
 
     def test_what_nobody_would_notice_is_left_out(self) -> None:
@@ -377,7 +378,7 @@ def demo(organization: str, days_ago: int, days: int, now: datetime) -> Groups:
             key = (item.model_name, item.provider or "")
             one = found.get(key, Summary())
             counts.setdefault(key, [0] * histogram.BUCKETS)[histogram.bucket_of(round(item.duration_ms * 1000))] += 1
-            found[key] = replace(
+            found[key] = structs.replace(
                 one,
                 inferences=one.inferences + 1,
                 errors=one.errors + (item.status in ("error", "timeout", "rate_limited")),
@@ -386,7 +387,7 @@ def demo(organization: str, days_ago: int, days: int, now: datetime) -> Groups:
                 cost=money.add(one.cost, item.cost),
                 unpriced=one.unpriced + (item.cost is None),
             )
-    return {key: replace(one, durations=tuple(counts[key])) for key, one in found.items()}
+    return {key: structs.replace(one, durations=tuple(counts[key])) for key, one in found.items()}
 
 
 def test_the_story_planted_in_the_demo_is_found() -> None:
