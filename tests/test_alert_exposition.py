@@ -162,7 +162,8 @@ def rule(now: datetime, name: str = "slow", **more: Any) -> UUID:
     asked = Definition(measure="duration", aggregation="p95", condition=Condition(warning=1000))
     with Scope.of(OWN).enter():
         made = rulebook.create(organization=OWN, name=name, definition=asked, now=now, by="tests", **more)
-        standings.hold(OWN, 30, first=clock() - timedelta(seconds=100))
+        standings.hold(OWN, 30, first=clock())
+        standings.advance(OWN, 30, until=clock() - timedelta(seconds=100), changed=False)
     return made
 
 
