@@ -40,19 +40,25 @@ def save_route(
         changes = {field: [str(getattr(route, field)), str(value)] for field, value in given.items()
                    if field != "changed_at" and getattr(route, field) != value}  # fmt: skip
         Route.objects.filter(pk=identifier, organization=organization).update(**given)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM alerts_route_channel WHERE route_id = %s RETURNING channel_id", [identifier])
-        before = sorted(str(one) for (one,) in cursor.fetchall())
-        cursor.execute(
-            "INSERT INTO alerts_route_channel (organization_id, route_id, channel_id) "
-            "SELECT %s, %s, each FROM unnest(%s::uuid[]) AS each",
-            [organization, identifier, list(channels)],
-        )
+    before = _lead(organization, identifier, channels)
     if before != (after := sorted(map(str, channels))):
         changes["channels"] = [", ".join(before), ", ".join(after)]
     action, source = ("changed", route.source) if route else ("created", source)
     audit_change(organization, action, "route", identifier, name, changes, source=source)
     return identifier
+
+
+def _lead(organization: str, route: UUID, channels: Sequence[UUID]) -> list[str]:
+    """Where a route leads from now on; where it led before."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM alerts_route_channel WHERE route_id = %s RETURNING channel_id", [route])
+        before = sorted(str(one) for (one,) in cursor.fetchall())
+        cursor.execute(
+            "INSERT INTO alerts_route_channel (organization_id, route_id, channel_id) "
+            "SELECT %s, %s, each FROM unnest(%s::uuid[]) AS each",
+            [organization, route, list(channels)],
+        )
+    return before
 
 
 def delete_route(*, route: Route) -> None:

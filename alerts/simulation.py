@@ -14,7 +14,6 @@ from monitoring.store.base import Query
 from monitoring.store.samples import Trace
 from organizations.scope import Scope
 
-MOST_DAYS = 31
 _STEP = 60
 
 
