@@ -20,7 +20,7 @@ DAY, WEEK = 24 * 60, 7 * 24 * 60  # minutes
 GROUPED = tuple(name for name in DIMENSIONS if name not in ("source", "estimated"))
 PLACES = ("value", "threshold", "window", "group", "samples", "level", *GROUPED)  # what texts may name in brackets
 PLACE = re.compile(r"\{([^{}]*)\}")
-_PERCENTILES: tuple[Aggregation, ...] = ("p50", "p90", "p95", "p99")
+QUANTILES: Mapping[Aggregation, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 class Measure(Struct, frozen=True, kw_only=True):
@@ -33,6 +33,7 @@ class Measure(Struct, frozen=True, kw_only=True):
 
 
 _ADDED: tuple[Aggregation, ...] = ("sum", "rate", "avg", "ratio")
+_OF_TIMES: tuple[Aggregation, ...] = ("avg", "min", "max", *QUANTILES)
 MEASURES: Mapping[str, Measure] = {
     one.name: one
     for one in (
@@ -40,8 +41,8 @@ MEASURES: Mapping[str, Measure] = {
         Measure(name="errors", title="Failed inferences", unit="inferences", aggregations=("sum", "rate", "ratio")),
         Measure(name="retries", title="Inferences that were a retry", unit="inferences",
                 aggregations=("sum", "rate", "ratio")),
-        Measure(name="duration", title="Duration", unit="ms", aggregations=("avg", "min", "max", *_PERCENTILES)),
-        Measure(name="ttft", title="Time to first token", unit="ms", aggregations=("avg",)),
+        Measure(name="duration", title="Duration", unit="ms", aggregations=_OF_TIMES),
+        Measure(name="ttft", title="Time to first token", unit="ms", aggregations=_OF_TIMES),
         Measure(name="cost", title="Cost", unit="money", aggregations=_ADDED),
         Measure(name="revenue", title="Revenue", unit="money", aggregations=_ADDED),
         Measure(name="unpriced", title="Inferences without a known cost", unit="inferences",
@@ -57,7 +58,7 @@ MEASURES: Mapping[str, Measure] = {
 _OF_KINDS: Mapping[str, tuple[Aggregation, ...]] = {
     "counter": ("sum", "rate", "ratio"),
     "gauge": ("avg", "min", "max", "last", "count", "ratio"),
-    "histogram": ("avg", *_PERCENTILES),
+    "histogram": ("avg", *QUANTILES),
 }
 _UNITS = ("seconds", "bytes", "ratio", "celsius", "joules", "watts", "hertz")
 

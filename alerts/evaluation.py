@@ -5,7 +5,7 @@ What is judged of an organization is one transaction: how groups stand, what cha
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from alerts import gauging, judging, rulebook, standings
 from alerts.enacting import Change, act
-from alerts.gauging import Gauges, Wanted
-from alerts.measurements import Group
+from alerts.gauging import Gauges
+from alerts.measurements import Group, Wanted
 from alerts.mishaps import tell_of_broken
 from alerts.rulebook import Book, Ruled
 from alerts.rules import MINUTE, fine
@@ -72,7 +72,7 @@ def evaluate(now: datetime) -> Run:
     due = {cursor: list(_due(until.get(cursor), now, cursor[1])) for cursor in cursors}
     done, left = Run(), set[Cursor]()
     for minutes in _batches(sorted({minute for found in due.values() for minute in found})):
-        wanted = set().union(*(asked[cursor] for cursor in cursors if set(due[cursor]) & set(minutes)))
+        wanted = judging.together(asked[cursor] for cursor in cursors if set(due[cursor]) & set(minutes))
         gauges = _gauges(wanted, minutes)
         for cursor, rules in cursors.items():
             mine = [minute for minute in minutes if minute in due[cursor]]
@@ -103,12 +103,9 @@ def _cursors(book: Book) -> Mapping[Cursor, Sequence[Ruled]]:
 
 
 @lru_cache(maxsize=1)
-def _asked(book: Book) -> Mapping[Cursor, Set[Wanted]]:
+def _asked(book: Book) -> Mapping[Cursor, Wanted]:
     """What has to be read for the rules of each."""
-    return {
-        cursor: {(rule.organization, window) for rule in rules for window in rule.windows}
-        for cursor, rules in _cursors(book).items()
-    }
+    return {cursor: judging.wanted(rules) for cursor, rules in _cursors(book).items()}
 
 
 def _due(until: datetime | None, now: datetime, late: int) -> Iterator[datetime]:
@@ -124,7 +121,7 @@ def _batches(minutes: Sequence[datetime]) -> Iterator[Sequence[datetime]]:
         yield minutes[start : start + _TOGETHER]
 
 
-def _gauges(wanted: Collection[Wanted], minutes: Sequence[datetime]) -> Mapping[str, Mapping[datetime, Gauges]]:
+def _gauges(wanted: Wanted, minutes: Sequence[datetime]) -> Mapping[str, Mapping[datetime, Gauges]]:
     """By organization; each is read alone where they cannot be read together, and what cannot be read is left out."""
     organizations = sorted({organization for organization, _ in wanted})
     try:
@@ -133,7 +130,7 @@ def _gauges(wanted: Collection[Wanted], minutes: Sequence[datetime]) -> Mapping[
         log.warning("rules are read one organization at a time", reason=type(error).__name__)
     found: dict[str, Mapping[datetime, Gauges]] = {}
     for organization in organizations:
-        mine = [one for one in wanted if one[0] == organization]
+        mine = {key: fields for key, fields in wanted.items() if key[0] == organization}
         try:
             found[organization] = gauging.read(Scope.of(organization), mine, minutes)
         except _REFUSED as error:

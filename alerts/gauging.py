@@ -1,11 +1,11 @@
 """What the store says of the windows that rules ask for: one question for all organizations and rules that share it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.measurements import Filters, Group, Totals, Window, folded
+from alerts.measurements import Filters, Group, Totals, Wanted, Window, folded
 from alerts.rules import MINUTE
 from monitoring.store import current_store
 from monitoring.store.base import Query
@@ -13,13 +13,12 @@ from monitoring.store.samples import Trace
 from organizations.scope import Scope
 
 _ALL = 36_500 * 86_400  # seconds: a step in which everything falls, so that a window is one total
-Wanted = tuple[str, Window]  # of an organization
 
 
 class Gauges:
     """The totals of windows that end with one minute."""
 
-    def __init__(self, totals: Mapping[Wanted, Totals]) -> None:
+    def __init__(self, totals: Mapping[tuple[str, Window], Totals]) -> None:
         self._totals = totals
         self._folded: dict[Any, Totals] = {}
 
@@ -39,27 +38,28 @@ class Gauges:
 _NONE: Totals = {}
 
 
-def read(scope: Scope, wanted: Collection[Wanted], minutes: Iterable[datetime], *,
+def read(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
          sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
     """What these windows hold, for each minute with which they end."""
     ends = list(minutes)
-    found: dict[datetime, dict[Wanted, Totals]] = {end: {} for end in ends}
+    found: dict[datetime, dict[tuple[str, Window], Totals]] = {end: {} for end in ends}
     _read_inferences(scope, wanted, found, sources)
     _read_families(scope, wanted, found, sources)
     return {end: Gauges(totals) for end, totals in found.items()}
 
 
 def _read_inferences(
-    scope: Scope, wanted: Collection[Wanted], found: Mapping[datetime, dict[Wanted, Totals]],
+    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[tuple[str, Window], Totals]],
     sources: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
-    every = {window for _, window in wanted if not window.subject}
-    # Asked for both with durations and without, it is read with them.
-    windows = sorted(one for one in every if one.durations or one._replace(durations=True) not in every)
-    asked = [(end, window) for end in found for window in windows]
+    fields: dict[Window, frozenset[str]] = {}
+    for (_, window), own in wanted.items():
+        if not window.subject:
+            fields[window] = fields.get(window, own) | own
+    asked = [(end, window) for end in found for window in sorted(fields)]
     queries = [
         Query(start=_start(end, window), end=_end(end, window), by=("organization_id", *window.dims), sources=sources,  # type: ignore[arg-type]
-              durations=window.durations)
+              fields=fields[window])
         for end, window in asked
     ]  # fmt: skip
     for (end, window), groups in zip(asked, current_store().totals(scope, queries) if queries else [], strict=True):
@@ -67,11 +67,11 @@ def _read_inferences(
         for (organization, *values), summary in groups.items():
             split[organization][tuple(values)] = summary
         for organization, totals in split.items():
-            found[end][organization, window] = found[end][organization, window._replace(durations=False)] = totals
+            found[end][organization, window] = totals
 
 
 def _read_families(
-    scope: Scope, wanted: Collection[Wanted], found: Mapping[datetime, dict[Wanted, Totals]],
+    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[tuple[str, Window], Totals]],
     sources: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
     asked = [(end, *one) for end in found for one in sorted(wanted) if one[1].subject]

@@ -1,11 +1,11 @@
 """One rule held against one minute: every group of it judged. Pure; live evaluation and simulation both do this."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from alerts.definitions import DAY
-from alerts.measurements import MOST_GROUPS, NOTHING, Filters, Group, Totals, Window
+from alerts.measurements import MOST_GROUPS, NOTHING, Filters, Group, Totals, Wanted, Window
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Reading, Standing, decide
 
@@ -26,6 +26,20 @@ class Gauges(Protocol):
 
     def of(self, organization: str, window: Window, filters: Filters, by: tuple[str, ...]) -> Totals:
         """Those of one window, filtered and grouped."""
+
+
+def wanted(rules: Iterable[Ruled]) -> Wanted:
+    """What has to be read to judge these."""
+    return together({(rule.organization, window): rule.fields for window in rule.windows} for rule in rules)
+
+
+def together(many: Iterable[Wanted]) -> Wanted:
+    """All that any of them wants."""
+    found: dict[tuple[str, Window], frozenset[str]] = {}
+    for wanted in many:
+        for key, fields in wanted.items():
+            found[key] = found.get(key, fields) | fields
+    return found
 
 
 def read(rule: Ruled, gauges: Gauges) -> dict[Group, Reading]:

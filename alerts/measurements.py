@@ -10,17 +10,16 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
-from alerts.definitions import WEEK, Aggregation, Definition, measure_of
+from alerts.definitions import QUANTILES, WEEK, Definition, measure_of
 from alerts.rules import Reading
+from alerts.summed import divided, gauged
 from monitoring.families import HTTP_BOUNDS, TASK_BOUNDS
-from monitoring.histogram import BOUNDS_US
 from monitoring.store.base import Summary
 from monitoring.store.samples import Span
 
 Group = tuple[str, ...]  # the values of what a rule is grouped by, in its order
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 MOST_GROUPS = 200  # of one rule; the others are counted and not judged
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # A bucket that did not grow is not told of, and is where the next one begins all the same.
 _BOUNDS = {"cockpit_http_request_duration_seconds": HTTP_BOUNDS, "cockpit_task_duration_seconds": TASK_BOUNDS}
 
@@ -28,17 +27,17 @@ _BOUNDS = {"cockpit_http_request_duration_seconds": HTTP_BOUNDS, "cockpit_task_d
 class Window(NamedTuple):
     """A stretch of minutes that ends `back` minutes before the one that is judged.
 
-    `subject` is a metric family, "" for inferences; `dims` are the names by which it is told apart. `durations` are to
-    be told one by one, which takes long, only where a value is made of them.
+    `subject` is a metric family, "" for inferences; `dims` are the names by which it is told apart.
     """
 
     subject: str
     dims: tuple[str, ...]
     minutes: int
     back: int = 0
-    durations: bool = False
 
 
+# Windows of organizations that are to be read, and what of the summaries is: adding up all of it takes long.
+Wanted = Mapping[tuple[str, Window], frozenset[str]]
 Total = Summary | Span
 Totals = Mapping[Group, Total]  # of a window, by the values of its `dims`; folded, by those of the rule's `by`
 Read = Callable[[Sequence[Totals]], dict[Group, Reading]]  # given the folded totals of a rule's windows, in their order
@@ -50,9 +49,13 @@ def windows(one: Definition) -> tuple[Window, ...]:
     """Everything that has to be known to judge a minute: what is divided and by what, now and then what before."""
     dims = tuple(sorted({*one.by, *one.filters}))
     backs = {"": (0,), "previous": (0, one.window), "week": (0, WEEK)}[one.change]
-    spread = one.measure == "duration" and one.aggregation != "avg"
-    return tuple(_same(Window(subject, (*dims, *more), one.window, back, spread))
+    return tuple(_same(Window(subject, (*dims, *more), one.window, back))
                  for back in backs for subject, more in _subjects(one))  # fmt: skip
+
+
+def fields(one: Definition) -> frozenset[str]:
+    """What of the summaries of its windows its values are made of; nothing where these are spans."""
+    return gauged(one).fields if one.of_inferences else frozenset()
 
 
 def filters(one: Definition) -> Filters:
@@ -66,11 +69,11 @@ def glance(one: Definition) -> Glance | None:
     asked = filters(one)
     if not one.of_inferences or one.change or one.by or not all(_is_exact(values) for _, values in asked):
         return None
-    place, summed = _same(tuple(value for _, (value,) in asked)), _of_summary(one)
+    place, (value, samples, _) = _same(tuple(value for _, (value,) in asked)), gauged(one)
 
     def look(totals: Totals) -> Reading:
         total = totals.get(place)
-        return Reading(summed(total), total.inferences) if isinstance(total, Summary) else NOTHING
+        return Reading(value(total), samples(total)) if isinstance(total, Summary) else NOTHING
 
     return look
 
@@ -89,7 +92,7 @@ def _subjects(one: Definition) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The families it is made of, each with what it is told apart by besides."""
     if one.of_inferences:
         return (("", ()),)
-    if one.aggregation in _QUANTILES:
+    if one.aggregation in QUANTILES:
         return ((f"{one.measure}_bucket", ("le",)),)
     if _is_mean_of_histogram(one):
         return ((f"{one.measure}_sum", ()), (f"{one.measure}_count", ()))
@@ -140,91 +143,17 @@ def _plain(value: float | None) -> float | None:
 
 def _reader(one: Definition) -> Read:
     if one.of_inferences:
-        summed = _of_summary(one)
-        return lambda totals: {group: Reading(summed(total), total.inferences) for group, total in totals[0].items()
+        value, samples, _ = gauged(one)
+        return lambda totals: {group: Reading(value(total), samples(total)) for group, total in totals[0].items()
                                if isinstance(total, Summary)}  # fmt: skip
-    if one.aggregation in _QUANTILES:
-        share = _QUANTILES[one.aggregation]
+    if one.aggregation in QUANTILES:
+        share = QUANTILES[one.aggregation]
         bounds = _BOUNDS.get(one.measure, ())
         return lambda totals: _quantiles(share, totals[0], bounds)
     if one.aggregation == "ratio" or _is_mean_of_histogram(one):
         return lambda totals: _ratios(one, totals[0], totals[1])
     return lambda totals: {group: Reading(_of_span(one, total), total.count) for group, total in totals[0].items()
                            if isinstance(total, Span)}  # fmt: skip
-
-
-# What a mean is of: those whose money is not known do not pull it towards zero.
-_KNOWN: Mapping[str, Callable[[Summary], int]] = {
-    "cost": lambda one: one.inferences - one.unpriced,
-    "revenue": lambda one: one.with_revenue,
-}
-_ADDED: Mapping[str, Callable[[Summary], Any]] = {
-    "inferences": lambda one: one.inferences,
-    "errors": lambda one: one.errors,
-    "retries": lambda one: one.retries,
-    "unpriced": lambda one: one.unpriced,
-    "cost": lambda one: one.cost,
-    "revenue": lambda one: one.revenue,
-    "input_tokens": lambda one: one.input_tokens,
-    "output_tokens": lambda one: one.output_tokens,
-    "total_tokens": lambda one: one.input_tokens + one.output_tokens,
-    "cache_read_tokens": lambda one: one.cache_read_tokens,
-    "cache_write_tokens": lambda one: one.cache_write_tokens,
-    "reasoning_tokens": lambda one: one.reasoning_tokens,
-}
-
-
-def _of_summary(one: Definition) -> Callable[[Summary], float | None]:
-    return _summed(one.measure, one.aggregation, one.per, one.window)
-
-
-@lru_cache(maxsize=4096)
-def _summed(measure: str, aggregation: Aggregation, per: str, window: int) -> Callable[[Summary], float | None]:
-    if measure == "duration":
-        return _duration(aggregation)
-    if measure == "ttft":
-        return lambda total: total.ttft_us / total.with_ttft / 1000 if total.with_ttft else None
-    read = _ADDED[measure]
-    match aggregation:
-        case "ratio":
-            by = _ADDED[per]
-            return lambda total: _divided(read(total), by(total))
-        case "avg":
-            known: Callable[[Summary], Any] = _KNOWN.get(measure, _ADDED["inferences"])
-            return lambda total: _divided(read(total), known(total))
-        case "rate":
-            return lambda total: _divided(read(total), window * 60)
-        case "count":
-            return lambda total: float(total.inferences)
-        case _:
-            return lambda total: None if (added := read(total)) is None else float(added)
-
-
-def _divided(value: Any, by: Any) -> float | None:
-    return None if value is None or not by else float(value) / float(by)
-
-
-def _duration(aggregation: str) -> Callable[[Summary], float | None]:
-    if aggregation in _QUANTILES:
-        return lambda total: total.quantile_ms(_QUANTILES[aggregation])
-    if aggregation == "avg":
-        return lambda total: total.duration_us / total.inferences / 1000 if total.inferences else None
-    places: Callable[[Sequence[int]], int | None] = _last if aggregation == "max" else _first
-    return lambda total: None if (place := places(total.durations)) is None else _bound(place, aggregation)
-
-
-def _first(counts: Sequence[int]) -> int | None:
-    return next((place for place, count in enumerate(counts) if count), None)
-
-
-def _last(counts: Sequence[int]) -> int | None:
-    return next((place for place in range(len(counts) - 1, -1, -1) if counts[place]), None)
-
-
-def _bound(place: int, aggregation: str) -> float:
-    """The edge of a bucket, in milliseconds: the lower one of the shortest durations, the upper one of the longest."""
-    edge = place - 1 if aggregation == "min" else min(place, len(BOUNDS_US) - 1)
-    return BOUNDS_US[edge] / 1000 if edge >= 0 else 0.0
 
 
 def _of_span(one: Definition, total: Span) -> float | None:
@@ -254,7 +183,7 @@ def _ratios(one: Definition, upper: Totals, lower: Totals) -> dict[Group, Readin
     for group, other in lower.items():
         total = upper.get(group, _STOOD if counts else None)
         if isinstance(total, Span) and isinstance(other, Span):
-            value = _divided(total.total, other.total) if counts else _divided(total.mean, other.mean)
+            value = divided(total.total, other.total) if counts else divided(total.mean, other.mean)
             found[group] = Reading(_plain(value), round(other.total) if counts else total.count)
     return found
 

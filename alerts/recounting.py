@@ -40,9 +40,9 @@ def recount(
     reach = max(window.minutes + window.back for window in rule.windows) * MINUTE
     if minute - reach < retention.of(rule.organization).minutes_since(now):
         return Recount(missing="it is not known any more: minutes are not kept for so long")
-    wanted = {(rule.organization, window) for window in rule.windows}
     try:
-        found = judging.read(rule, gauging.read(Scope.of(rule.organization), wanted, [minute])[minute])
+        gauges = gauging.read(Scope.of(rule.organization), judging.wanted([rule]), [minute])[minute]
+        found = judging.read(rule, gauges)
     except DatabaseError:
         return Recount(missing="the store did not answer in time")
     reading = found.get(group, NOTHING)

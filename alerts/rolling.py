@@ -7,16 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from operator import add, sub
 from typing import Any
 
 from alerts.measurements import Group, Total, Totals
 from alerts.rules import MINUTE
 from bedrock.money import EXACT
-from monitoring.store.base import Summary
+from monitoring.store.base import COUNTS, HISTOGRAMS, MONEY, NO_BUCKETS, Summary, with_buckets
 from monitoring.store.samples import Span
-
-_COUNTS = tuple(name for name in Summary.__struct_fields__ if name not in ("cost", "revenue", "durations"))
-_MONEY = ("cost", "revenue")
 
 
 class _Summed:
@@ -24,9 +22,9 @@ class _Summed:
 
     def __init__(self) -> None:
         self._held: deque[tuple[datetime, Summary]] = deque()
-        self._counts = [0] * len(_COUNTS)
-        self._durations: list[int] | None = None
-        self._money = {name: (Decimal(0), 0) for name in _MONEY}
+        self._counts = [0] * len(COUNTS)
+        self._histograms = dict.fromkeys(HISTOGRAMS, NO_BUCKETS)
+        self._money = {name: (Decimal(0), 0) for name in MONEY}
 
     def add(self, at: datetime, one: Total) -> None:
         assert isinstance(one, Summary)
@@ -41,10 +39,10 @@ class _Summed:
         return dropped
 
     def _change(self, one: Summary, sign: int) -> None:
-        self._counts = [held + sign * getattr(one, name) for held, name in zip(self._counts, _COUNTS)]
-        held = self._durations or [0] * len(one.durations)
-        self._durations = [mine + sign * theirs for mine, theirs in zip(held, one.durations)]
-        for name in _MONEY:
+        self._counts = [held + sign * getattr(one, name) for held, name in zip(self._counts, COUNTS)]
+        for name, held in self._histograms.items():
+            self._histograms[name] = with_buckets(held, getattr(one, name), add if sign > 0 else sub)
+        for name in MONEY:
             amount = getattr(one, name)
             if amount is not None:
                 total, number = self._money[name]
@@ -54,9 +52,9 @@ class _Summed:
     def total(self) -> Total | None:
         if not self._held:
             return None
-        fields: dict[str, Any] = dict(zip(_COUNTS, self._counts))
+        fields: dict[str, Any] = dict(zip(COUNTS, self._counts)) | self._histograms
         fields |= {name: total if number else None for name, (total, number) in self._money.items()}
-        return Summary(**fields, durations=tuple(self._durations or ()))
+        return Summary(**fields)
 
 
 class _Spanned:

@@ -70,7 +70,7 @@ def has_demo(organization: str, now: datetime) -> bool:
         if organization == "shared":
             trace = Trace(organization=organization, family=_READ, start=start, end=end, by=(), sources=sources)
             return bool(current_store().history(scope, [trace], step_seconds=86_400)[0])
-        query = Query(start=start, end=end, sources=sources, durations=False)
+        query = Query(start=start, end=end, sources=sources, fields=frozenset({"inferences"}))
         return bool(current_store().totals(scope, [query])[0])
     except DatabaseError:
         return False

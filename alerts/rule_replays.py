@@ -125,7 +125,7 @@ def replay(
 def _work(rule: Ruled, days: int, end: datetime, source: str) -> int:
     """How many minutes of series have to be added up."""
     long = {window: window._replace(minutes=window.minutes + days * DAY) for window in rule.windows}
-    wanted = {(rule.organization, window) for window in long.values()}
+    wanted = {(rule.organization, window): frozenset({"inferences"}) for window in long.values()}
     found = gauging.read(Scope.of(rule.organization), wanted, [end], sources=(source,))[end]
     return sum(len(found.whole(rule.organization, window)) * window.minutes for window in long.values())
 

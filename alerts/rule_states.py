@@ -14,7 +14,6 @@ from msgspec import Struct
 from alerts import gauging, judging, rule_charts, rulebook, standings
 from alerts.definitions import Definition
 from alerts.evaluation import EVERY
-from alerts.gauging import Wanted
 from alerts.lists import length
 from alerts.measurements import Group
 from alerts.models import AlertRule
@@ -164,8 +163,8 @@ def _measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
     scope = Scope.of(*{one.organization for one in rules})
     brief = [one for one in rules if max(window.minutes for window in one.windows) <= _LONGEST_DRAWN]
     earlier = [newest - number * _APART * MINUTE for number in range(_POINTS - 1, 0, -1)]
-    gauges = gauging.read(scope, _wanted(rules), [newest])
-    before = gauging.read(scope, _wanted(brief), earlier) if brief else {}
+    gauges = gauging.read(scope, judging.wanted(rules), [newest])
+    before = gauging.read(scope, judging.wanted(brief), earlier) if brief else {}
     found: dict[UUID, Measured] = {}
     for one in rules:
         group, value = worst(one, judging.read(one, gauges[newest]))
@@ -177,15 +176,11 @@ def _measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
 def readings(rule: Ruled, minute: datetime) -> Mapping[Group, Reading]:
     """Of all of its groups at the end of that minute; of none where the store does not answer."""
     try:
-        gauges = gauging.read(Scope.of(rule.organization), _wanted([rule]), [minute])
+        gauges = gauging.read(Scope.of(rule.organization), judging.wanted([rule]), [minute])
     except DatabaseError as error:
         log.warning("a rule is shown without values", reason=type(error).__name__)
         return {}
     return judging.read(rule, gauges[minute])
-
-
-def _wanted(rules: Sequence[Ruled]) -> set[Wanted]:
-    return {(one.organization, window) for one in rules for window in one.windows}
 
 
 def worst(rule: Ruled, readings: Mapping[Group, Reading]) -> tuple[Group, float | None]:

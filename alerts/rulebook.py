@@ -66,6 +66,7 @@ class Ruled(NamedTuple):
     definition: Definition
     condition: Condition
     windows: tuple[Window, ...]
+    fields: frozenset[str]  # of the summaries of its windows
     filters: Filters
     by: tuple[str, ...]
     read: Read
@@ -120,7 +121,8 @@ def ruled(
     if wrong := soundness.problems(one):
         raise Unsound(wrong)
     return Ruled(id, organization, key, name, version, one, one.condition, measurements.windows(one),
-                 measurements.filters(one), one.by, measurements.reader(one), measurements.glance(one))  # fmt: skip
+                 measurements.fields(one), measurements.filters(one), one.by, measurements.reader(one),
+                 measurements.glance(one))  # fmt: skip
 
 
 def create(

@@ -59,7 +59,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 
     `hold` is the `for` of other systems: minutes that a value has to be beyond a threshold before its level begins.
     `keep` are minutes that a level goes on once its value is clear; a worse one that ends leaves the lesser its own.
-    With fewer than `least` samples nothing is judged: it stays as it was where `no_data` is "keep", else it is fine.
+    With fewer than `least` samples nothing is judged: it stays as it was where `no_data` says so, else it is fine.
     """
 
     operator: Operator = "gt"
@@ -124,7 +124,7 @@ def decide(condition: Condition, standing: Standing | None, reading: Reading, at
         else:
             after = _unmeasured(condition, before, silent or at, at)
     elif reading.value is not None and reading.samples < condition.least:
-        if condition.no_data == "keep":
+        if condition.no_data in ("keep", "alert") and before.state != "no_data":
             after = structs.replace(before, because="few")
         else:
             after = _judged(condition, before, ("", False), at, otherwise="few")

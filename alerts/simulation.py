@@ -60,7 +60,7 @@ def _steps(
     """What each minute of the window's stretch holds, filtered and grouped as the rule is; or each series of it."""
     since, until = start - (window.back + window.minutes - 1) * MINUTE, end - window.back * MINUTE
     if not window.subject:
-        steps = _inferences(rule.organization, window, since, until, sources)
+        steps = _inferences(rule, window, since, until, sources)
     else:
         steps = _family(rule.organization, window, since, until, sources, apart=_apart(rule))
     if _apart(rule):
@@ -82,10 +82,10 @@ def _together(window: Window, totals: Totals) -> Totals:
 
 
 def _inferences(
-    organization: str, window: Window, since: datetime, until: datetime, sources: tuple[str, ...] | None
+    rule: Ruled, window: Window, since: datetime, until: datetime, sources: tuple[str, ...] | None
 ) -> Mapping[datetime, Totals]:
-    query = Query(start=since, end=until, by=window.dims, sources=sources)  # type: ignore[arg-type]
-    [groups] = current_store().series(Scope.of(organization), [query], step_seconds=_STEP)
+    query = Query(start=since, end=until, by=window.dims, sources=sources, fields=rule.fields)  # type: ignore[arg-type]
+    [groups] = current_store().series(Scope.of(rule.organization), [query], step_seconds=_STEP)
     return _by_minute(groups)
 
 

@@ -222,7 +222,7 @@ def our_values(bench: Bench, asked: Sequence[Asked], minute: int) -> list[float 
     from alerts import evaluation, gauging, judging, rulebook  # noqa: PLC0415
 
     known = {rule.key: rule for rule in rulebook.enabled().rules}
-    wanted = {(rule.organization, window) for rule in known.values() for window in rule.windows}
+    wanted = judging.wanted(known.values())
     at = bench.at(minute)
     gauges = gauging.read(evaluation.SCOPE, wanted, [at])[at]
     return [judging.read(known[name(one)], gauges)[()].value for one in asked]

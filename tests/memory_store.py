@@ -221,9 +221,8 @@ def _grouped(found: Sequence[Inference], query: Query) -> dict[tuple[str, ...], 
         group = tuple(one.organization if name == "organization_id" else getattr(one, name) for name in query.by)
         groups.setdefault(group, []).append(one)
     sums = {group: summed(rows) for group, rows in groups.items()}
-    if query.durations:
-        return sums
-    return {group: msgspec.structs.replace(one, durations=(0,) * BUCKETS) for group, one in sums.items()}
+    left = {name: value for name, value in msgspec.structs.asdict(Summary()).items() if name not in query.fields}
+    return {group: msgspec.structs.replace(one, **left) for group, one in sums.items()}
 
 
 def summed(rows: Sequence[Inference]) -> Summary:
@@ -252,6 +251,7 @@ def summed(rows: Sequence[Inference]) -> Summary:
         ttft_us=sum(ttfts),
         with_ttft=len(ttfts),
         durations=histogram([one.duration_us for one in rows]),
+        ttfts=histogram(ttfts),
     )
 
 

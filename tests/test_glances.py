@@ -159,18 +159,25 @@ class TestCalmMinutes:
         assert groups(rule) == {ALONE: "warning"}
 
 
-class TestDurations:
+class TestFields:
     @pytest.mark.parametrize(
-        ("aggregations", "durations"), [("avg", False), ("p95", True), ("avg p95", True), ("max p50", True)]
+        ("measures", "fields"),
+        [
+            ("duration-avg", "duration_us"),
+            ("duration-p95", "durations"),
+            ("duration-avg duration-max", "duration_us durations"),
+            ("ttft-p50", "with_ttft ttfts"),
+            ("cost-avg errors-sum", "cost unpriced errors"),
+        ],
     )
-    def test_they_are_read_only_for_rules_that_are_about_each(
-        self, database: str, asked: list[Query], aggregations: str, durations: bool
+    def test_only_those_are_read_that_rules_are_about(
+        self, database: str, asked: list[Query], measures: str, fields: str
     ) -> None:
         calls(1, 4, duration_us=70_000)
-        for aggregation in aggregations.split():
-            make(about("duration", aggregation, warning=60), name=aggregation)
+        for name in measures.split():
+            make(about(*name.split("-"), warning=60), name=name)
         judge(1)
-        assert [query.durations for query in asked] == [durations]
+        assert [query.fields for query in asked] == [{"inferences", *fields.split()}]
 
     def test_a_rule_beside_one_about_each_reads_the_same(self, database: str) -> None:
         calls(1, 4, duration_us=70_000)

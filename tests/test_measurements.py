@@ -48,11 +48,9 @@ CALLS = st.lists(
 
 def by_hand(measure: str, aggregation: str, per: str, calls: Sequence[Inference], window: int) -> float | None:
     """Straight from what the words mean."""
-    if measure == "duration":
-        return _lasting(aggregation, [one.duration_us for one in calls])
-    if measure == "ttft":
-        waits = [one.ttft_us for one in calls if one.ttft_us is not None]
-        return sum(waits) / len(waits) / 1000 if waits else None
+    if measure in ("duration", "ttft"):
+        lasted = known_of(measure, calls)
+        return _lasting(aggregation, lasted) if lasted else None
     found = _added(measure, calls)
     if aggregation == "ratio":
         divisor = _added(per, calls)
@@ -60,9 +58,20 @@ def by_hand(measure: str, aggregation: str, per: str, calls: Sequence[Inference]
     if found is None:
         return None
     if aggregation == "avg":
-        known = [one for one in calls if measure not in ("cost", "revenue") or getattr(one, measure) is not None]
+        known = known_of(measure, calls)
         return float(found) / len(known) if known else None
     return float(found) / (window * 60 if aggregation == "rate" else 1)
+
+
+def known_of(measure: str, calls: Sequence[Inference]) -> list[Any]:
+    """What each is known to have been, of a measure of which that can be unknown; else one for each."""
+    name = {"duration": "duration_us", "ttft": "ttft_us", "cost": "cost", "revenue": "revenue"}.get(measure, "status")
+    return [getattr(one, name) for one in calls if getattr(one, name) is not None]
+
+
+def samples(measure: str, aggregation: str, calls: Sequence[Inference]) -> int:
+    """Of what a value is made: a sum of all, a mean of those that are known."""
+    return len(calls) if aggregation in ("sum", "rate", "ratio") else len(known_of(measure, calls))
 
 
 def _lasting(aggregation: str, durations: Sequence[int]) -> float | None:
@@ -127,7 +136,9 @@ class TestInferences:
         for measure, aggregation in COMBINATIONS:
             for one in wanted(measure, aggregation, by=by, window=window):
                 expected = {
-                    group: Reading(by_hand(measure, aggregation, one.per, rows, window), len(rows))
+                    group: Reading(
+                        by_hand(measure, aggregation, one.per, rows, window), samples(measure, aggregation, rows)
+                    )
                     for group, rows in grouped(calls, by).items()
                 }
                 found = read(one, totals(calls, sorted(by)))
@@ -156,12 +167,12 @@ class TestInferences:
 
     def test_of_none_that_is_priced_the_cost_is_not_known(self) -> None:
         calls = [one_call(1), one_call(1)]
-        for aggregation in ("sum", "rate", "avg"):
-            assert read(about("cost", aggregation), totals(calls, ())) == {ALONE: Reading(None, 2)}
+        for aggregation, of in (("sum", 2), ("rate", 2), ("avg", 0)):
+            assert read(about("cost", aggregation), totals(calls, ())) == {ALONE: Reading(None, of)}
 
     def test_the_mean_cost_is_that_of_those_that_are_priced(self) -> None:
         calls = [one_call(1, cost=Decimal(3)), one_call(1, cost=Decimal(1)), one_call(1)]
-        assert read(about("cost", "avg"), totals(calls, ())) == {ALONE: Reading(2.0, 3)}
+        assert read(about("cost", "avg"), totals(calls, ())) == {ALONE: Reading(2.0, 2)}
 
 
 class TestFilters:
@@ -425,8 +436,7 @@ class TestRolling:
 def gauged(*rules: tuple[str, Definition], minutes: Sequence[int] = (1,), **more: Any) -> list[dict[Group, Reading]]:
     """What these rules of organizations read at the minutes, asked for at once."""
     known = [unsaved(one, organization) for organization, one in rules]
-    windows = {(rule.organization, window) for rule in known for window in rule.windows}
-    gauges = gauging.read(EVERYONE, windows, [at(minute) for minute in minutes], **more)
+    gauges = gauging.read(EVERYONE, judging.wanted(known), [at(minute) for minute in minutes], **more)
     return [judging.read(rule, gauges[at(minute)]) for rule in known for minute in minutes]
 
 
@@ -450,7 +460,7 @@ class TestThroughTheStore:
                 rules.append((OWN, one))
                 kept = [each for each in calls if each.model in "ab" and each.occurred_ms >= at(-3).timestamp() * 1000]
                 expected.append({
-                    group: Reading(by_hand(measure, aggregation, one.per, rows, 4), len(rows))
+                    group: Reading(by_hand(measure, aggregation, one.per, rows, 4), samples(measure, aggregation, rows))
                     for group, rows in grouped(kept, ("provider",)).items()
                 })  # fmt: skip
         assert gauged(*rules) == expected

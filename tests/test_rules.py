@@ -147,13 +147,14 @@ class TestHoldAndKeep:
 
 
 class TestFewSamples:
-    @pytest.mark.parametrize("no_data", ["ok", "alert", "zero"])
+    @pytest.mark.parametrize("no_data", ["ok", "zero"])
     def test_they_end_what_fires_and_what_waits(self, no_data: NoData) -> None:
         condition = warn(least=3, no_data=no_data, hold=1)
         assert run(condition, [(81, 3), (81, 2), (81, 3), (81, 3), (81, 2)]) == [WAIT, FEW, WAIT, WARN, FEW]
 
-    def test_they_leave_both_where_that_is_asked_for(self) -> None:
-        condition = warn(least=3, no_data="keep", hold=1)
+    @pytest.mark.parametrize("no_data", ["keep", "alert"])
+    def test_they_leave_both_where_that_is_asked_for(self, no_data: NoData) -> None:
+        condition = warn(least=3, no_data=no_data, hold=1)
         assert run(condition, [(81, 3), (1, 2), (81, 2), (81, 3), (1, 0), (1, 3)]) == [
             WAIT, ("pending", "few"), ("pending", "few"), WARN, ("warning", "few"), FINE]  # fmt: skip
 
@@ -357,8 +358,8 @@ class Slow:
 
     def frozen(self, minute: int) -> bool:
         """Whether it is to stay as it was."""
-        silent = self.readings[minute].value is None
-        return self.value(minute) is None and self.condition.no_data in (("keep", "alert") if silent else ("keep",))
+        told = self.readings[minute].value is not None and minute > 0 and self.words[minute - 1][0] == "no_data"
+        return self.value(minute) is None and self.condition.no_data in ("keep", "alert") and not told
 
     def sleeps(self, minute: int) -> bool:
         """Hours as spans on the wall, of this day and of the one before."""

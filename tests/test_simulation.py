@@ -183,7 +183,7 @@ class TestTheSameData:
         for name, one in RULES.items():
             rule = unsaved(one)
             minutes = simulation.minutes(rule, at(20), at(70))
-            live = gauging.read(EVERYONE, {(OWN, window) for window in rule.windows}, [moment for moment, _ in minutes])
+            live = gauging.read(EVERYONE, judging.wanted([rule]), [moment for moment, _ in minutes])
             assert [judging.read(rule, live[moment]) for moment, _ in minutes] == [found for _, found in minutes], name
 
     def test_of_the_demo_are_seen_where_they_are_asked_for(self) -> None:

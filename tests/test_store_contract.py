@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bedrock import identifiers
 from monitoring.store import retention
@@ -19,6 +20,7 @@ from tests.memory_store import Limits, MemoryStore, inference, summed
 SWAGGY, SCIENTIA = "swaggystacks", "scientia_capital"
 SCOPE = Scope.of(SWAGGY)
 EVERYONE = Scope.system("test")
+EVERY = frozenset(Summary.__struct_fields__)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 MILLISECOND = timedelta(milliseconds=1)
 # A midnight in UTC that has minutes and single rows on both sides.
@@ -159,14 +161,16 @@ class TestTotals:
         )  # fmt: skip
         second = one(status="error", duration_us=2_500_000, input_tokens=1)
         world.append(first, second)
-        total = world.total()
+        total = world.total(fields=EVERY)
         assert total == Summary(
             inferences=2, errors=1, estimated=1, retries=1, input_tokens=11, output_tokens=20, cache_read_tokens=3,
             cache_write_tokens=4, reasoning_tokens=5, cost=Decimal("0.25"), unpriced=1, revenue=Decimal("1.50"),
             with_revenue=1, duration_us=2_501_500, ttft_us=700, with_ttft=1, durations=total.durations,
+            ttfts=total.ttfts,
         )  # fmt: skip
         # 2 ms is the first bucket's bound; 2.5 s lies in the 33rd, which ends at 2.524 s.
         assert {place: count for place, count in enumerate(total.durations) if count} == {0: 1, 32: 1}
+        assert {place: count for place, count in enumerate(total.ttfts) if count} == {0: 1}
         assert total == summed([first, second])
 
     def test_it_gives_no_group_where_nothing_is(self, world: World) -> None:
@@ -225,12 +229,16 @@ class TestTotals:
         assert world.total(statuses=("success", "error")).errors == 1
         assert world.groups(statuses=()) == {}
 
-    def test_it_leaves_durations_out_where_they_are_not_asked_for(self, world: World) -> None:
-        world.append(one(duration_us=900), one(duration_us=2_500_600))
-        without, with_them = world.store.totals(SCOPE, [window(durations=False), window()])
-        assert without[()].durations == Summary().durations
-        assert without[()].duration_us == 2_501_500
-        assert sum(with_them[()].durations) == 2
+    def test_it_adds_up_only_what_it_is_asked_for(self, world: World) -> None:
+        world.append(one(duration_us=900, ttft_us=300, cost=Decimal(1)), one(duration_us=2_500_600))
+        asked: list[tuple[str, ...]] = [("duration_us",), ("durations",), ("cost", "inferences"), ("ttfts", "errors")]
+        found = world.store.totals(SCOPE, [window(fields=frozenset(names)) for names in asked])
+        full = world.total(fields=EVERY)
+        assert [each[()] for each in found] == [
+            Summary(**{name: getattr(full, name) for name in names}) for names in asked
+        ]
+        assert full == structs.replace(world.total(), ttfts=full.ttfts)
+        assert (sum(full.durations), sum(full.ttfts)) == (2, 1)
 
     @pytest.mark.parametrize("folded", [False, True])
     def test_it_takes_the_start_in_and_leaves_the_end_out(self, world: World, folded: bool) -> None:

@@ -21,7 +21,7 @@ from bedrock import identifiers, money
 from monitoring import histogram, measures
 from monitoring.ingest import MONEY_BELOW, Item, record_inferences
 from monitoring.models import Inference as InferenceRow
-from monitoring.store.base import Inference, Query, Stored, Summary
+from monitoring.store.base import HISTOGRAMS, USUAL, Inference, Query, Stored, Summary
 from monitoring.store.postgres import PostgresStore
 from monitoring.store.windows import DAY, HOUR, MINUTE, Segment, segments
 from organizations.models import Organization
@@ -91,7 +91,7 @@ def queries(draw: st.DrawFn) -> Query:
         by=tuple(draw(st.lists(st.sampled_from(dimensions), unique=True, max_size=4))),
         sources=draw(st.none() | st.lists(st.sampled_from(measures.SOURCES), unique=True).map(tuple)),
         statuses=draw(st.none() | st.lists(st.sampled_from(measures.STATUSES), unique=True).map(tuple)),
-        durations=draw(st.booleans()),
+        fields=draw(st.just(USUAL) | st.frozensets(st.sampled_from(Summary.__struct_fields__), min_size=1)),
     )
 
 
@@ -186,7 +186,7 @@ def check_outcomes(results: Sequence[tuple[Inference, Stored]]) -> None:
         assert stored.outcome in (("stored", "duplicate") if row.content == content else ("conflict",))
 
 
-SCALARS = [name for name in Summary.__struct_fields__ if name != "durations"]
+SCALARS = [name for name in Summary.__struct_fields__ if name not in HISTOGRAMS]
 _RAW_SUMS = """
 SELECT ARRAY[{groups}]::text[], count(*), count(*) FILTER (WHERE status IN ('error', 'timeout', 'rate_limited')),
        count(*) FILTER (WHERE estimated), count(*) FILTER (WHERE attempt > 1), sum(input_tokens), sum(output_tokens),
@@ -213,13 +213,14 @@ def summed_rows(slugs: Sequence[str], query: Query) -> dict[tuple[str, ...], lis
             tuple(row[0]): [
                 value if name in ("cost", "revenue") else int(value or 0)
                 for name, value in zip(SCALARS, row[1:], strict=True)
+                if name in query.fields
             ]
             for row in cursor.fetchall()
         }
 
 
-def scalars(summary: Summary) -> list[Any]:
-    return [getattr(summary, name) for name in SCALARS]
+def scalars(summary: Summary, query: Query) -> list[Any]:
+    return [getattr(summary, name) for name in SCALARS if name in query.fields]
 
 
 class TestConcurrentWriters:
@@ -240,7 +241,9 @@ class TestConcurrentWriters:
             assert totals == twin.totals(scope, asked)
             assert store.series(scope, asked, step_seconds=step) == twin.series(scope, asked, step_seconds=step)
             for query, groups in zip(asked, totals, strict=True):
-                assert {group: scalars(summary) for group, summary in groups.items()} == summed_rows(slugs, query)
+                assert {group: scalars(summary, query) for group, summary in groups.items()} == summed_rows(
+                    slugs, query
+                )
             while store.fold():
                 pass
 

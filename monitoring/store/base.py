@@ -1,9 +1,10 @@
 """The Store protocol, and the frozen values that cross it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from operator import add
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -15,6 +16,10 @@ from organizations.scope import Scope
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 Dimension = Literal["organization_id", "model", "provider", "endpoint", "status", "error_type", "source"]
+Buckets = tuple[int, ...]
+HISTOGRAMS = ("durations", "ttfts")  # of a summary's fields: how many fell in each bucket of `histogram`
+MONEY = ("cost", "revenue")  # those that are None where none was known
+NO_BUCKETS = (0,) * histogram.BUCKETS  # the very one that stands where they were not asked for
 
 
 class Inference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -58,21 +63,6 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """Inferences of [start, end) grouped by dimensions; both ends fall on whole minutes.
-
-    `sources` and `statuses` keep only those named; None keeps all. Without `durations` the summaries' stay all 0.
-    """
-
-    start: datetime
-    end: datetime
-    by: tuple[Dimension, ...] = ()
-    sources: tuple[str, ...] | None = None
-    statuses: tuple[str, ...] | None = None
-    durations: bool = True
-
-
 class Summary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Inferences of one group added up; money is None when none was known, `estimated` counts derived durations."""
 
@@ -92,20 +82,44 @@ class Summary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     duration_us: int = 0
     ttft_us: int = 0
     with_ttft: int = 0
-    durations: tuple[int, ...] = (0,) * histogram.BUCKETS
+    durations: Buckets = NO_BUCKETS
+    ttfts: Buckets = NO_BUCKETS
 
     def quantile_ms(self, q: float) -> float | None:
         return histogram.quantile_ms(self.durations, q)
 
     def __add__(self, other: "Summary") -> "Summary":
-        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
-        for name in ("cost", "revenue"):
+        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        for name in MONEY:
             added[name] = money.add(getattr(self, name), getattr(other, name))
-        buckets = zip(self.durations, other.durations, strict=True)
-        return Summary(**added, durations=tuple(mine + theirs for mine, theirs in buckets))
+        for name in HISTOGRAMS:
+            added[name] = with_buckets(getattr(self, name), getattr(other, name), add)
+        return Summary(**added)
 
 
-_COUNTS = tuple(name for name in Summary.__struct_fields__ if name not in ("cost", "revenue", "durations"))
+def with_buckets(held: Buckets, other: Buckets, change: Callable[[int, int], int]) -> Buckets:
+    """Those that are held, with others added or taken away."""
+    return held if other is NO_BUCKETS else tuple(map(change, held, other))
+
+
+COUNTS = tuple(name for name in Summary.__struct_fields__ if name not in (*MONEY, *HISTOGRAMS))
+USUAL = frozenset(Summary.__struct_fields__) - {"ttfts"}  # 63 more sums, which nearly nobody looks at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Inferences of [start, end) grouped by dimensions; both ends fall on whole minutes.
+
+    `sources` and `statuses` keep only those named; None keeps all. Of the summaries only `fields` are added up, and
+    all others stay as they are in an empty one.
+    """
+
+    start: datetime
+    end: datetime
+    by: tuple[Dimension, ...] = ()
+    sources: tuple[str, ...] | None = None
+    statuses: tuple[str, ...] | None = None
+    fields: frozenset[str] = USUAL
 
 
 Groups = Mapping[tuple[str, ...], Summary]

@@ -1,72 +1,90 @@
 """totals, series and latest: rollups and deltas not yet folded, read in one statement and so always right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.utils import timezone
 
 from monitoring import measures
 from monitoring.store import retention
-from monitoring.store.base import Call, Groups, Query, SteppedGroups, Summary
+from monitoring.store.base import COUNTS, HISTOGRAMS, NO_BUCKETS, Call, Groups, Query, SteppedGroups, Summary
 from monitoring.store.windows import segments
 from organizations.scope import Scope
 
 _FAILED = ", ".join(f"'{status}'" for status in measures.FAILED)
-# In the order of Summary's fields. Money is null where none was known, which a plain sum would call 0; sums of bigint
-# are numeric, which takes long to read.
-_SUMS = ", ".join(
-    (
-        "sum(inferences)::bigint",
-        f"coalesce(sum(inferences) FILTER (WHERE status IN ({_FAILED})), 0)::bigint",
-        "coalesce(sum(inferences) FILTER (WHERE estimated), 0)::bigint",
-        *(f"sum({name})::bigint" for name in measures.NAMES[1:7]),
-        "CASE WHEN sum(inferences) > sum(unpriced) THEN sum(cost) END",
-        "sum(unpriced)::bigint",
-        "CASE WHEN sum(with_revenue) > 0 THEN sum(revenue) END",
-        *(f"sum({name})::bigint" for name in ("with_revenue", "duration_us", "ttft_us", "with_ttft")),
-    )
-)
-_DURATIONS = f"ARRAY[{', '.join(f'sum({bucket})' for bucket in measures.DURATION_BUCKETS)}]"
-_FIRST_SUM = 3  # after the query's number, the step and the group
-_FIELDS = tuple(name for name in Summary.__struct_fields__ if name != "durations")
 
 
-def _summary(row: Sequence[Any]) -> Summary:
-    *numbers, durations = row
-    fields: dict[str, Any] = dict(zip(_FIELDS, numbers, strict=True))
-    return Summary(**fields) if durations is None else Summary(**fields, durations=tuple(durations))
+class _Sum(NamedTuple):
+    """How a field of a summary is added up, and of which columns."""
+
+    sql: str
+    columns: Sequence[str]
+    none: str = "0::bigint"  # where it is not asked for
+
+
+def _buckets(columns: Sequence[str]) -> _Sum:
+    return _Sum(f"ARRAY[{', '.join(f'sum({bucket})' for bucket in columns)}]", columns, "NULL::bigint[]")
+
+
+# Money is null where none was known, which a plain sum would call 0; sums of bigint are numeric, which takes long to
+# read.
+_SUMS: Mapping[str, _Sum] = {
+    **{name: _Sum(f"sum({name})::bigint", (name,)) for name in COUNTS},
+    "errors": _Sum(f"coalesce(sum(inferences) FILTER (WHERE status IN ({_FAILED})), 0)::bigint",
+                   ("inferences", "status")),
+    "estimated": _Sum("coalesce(sum(inferences) FILTER (WHERE estimated), 0)::bigint", ("inferences", "estimated")),
+    "cost": _Sum("CASE WHEN sum(inferences) > sum(unpriced) THEN sum(cost) END", ("inferences", "unpriced", "cost"),
+                 "NULL::numeric"),
+    "revenue": _Sum("CASE WHEN sum(with_revenue) > 0 THEN sum(revenue) END", ("with_revenue", "revenue"),
+                    "NULL::numeric"),
+    "durations": _buckets(measures.DURATION_BUCKETS),
+    "ttfts": _buckets(measures.TTFT_BUCKETS),
+}  # fmt: skip
 
 
 def totals(scope: Scope, queries: Sequence[Query]) -> list[Groups]:
     found: list[dict[tuple[str, ...], Summary]] = [{} for _ in queries]
-    for row in _rows(scope, queries, step=None):
-        found[row[0]][tuple(row[2])] = _summary(row[_FIRST_SUM:])
+    for number, _, group, summary in _rows(scope, queries, step=None):
+        found[number][group] = summary
     return list(found)
 
 
 def series(scope: Scope, queries: Sequence[Query], *, step_seconds: int) -> list[SteppedGroups]:
     found: list[dict[tuple[str, ...], list[tuple[datetime, Summary]]]] = [{} for _ in queries]
-    for row in _rows(scope, queries, step=timedelta(seconds=step_seconds)):
-        found[row[0]].setdefault(tuple(row[2]), []).append((row[1], _summary(row[_FIRST_SUM:])))
+    for number, start, group, summary in _rows(scope, queries, step=timedelta(seconds=step_seconds)):
+        found[number].setdefault(group, []).append((start, summary))
     return list(found)
 
 
-def _rows(scope: Scope, queries: Sequence[Query], *, step: timedelta | None) -> list[tuple[Any, ...]]:
-    """Every query's groups in one statement; each row is (query, step start, group, sums..., durations)."""
+def _rows(
+    scope: Scope, queries: Sequence[Query], *, step: timedelta | None
+) -> Iterator[tuple[int, datetime, tuple[str, ...], Summary]]:  # fmt: skip
+    """Every query's groups in one statement: which query, the start of the step, the group, and its sums."""
     if not queries:
-        return []
+        return
     minutes_since, hours_since = _shortest(scope)
+    fields = [name for name in Summary.__struct_fields__ if any(name in query.fields for query in queries)]
     parts: list[str] = []
     parameters: list[Any] = []
     for number, query in enumerate(queries):
-        sql, values = _select(number, query, step, minutes_since, hours_since)
+        sql, values = _select(number, query, fields, step, minutes_since, hours_since)
         parts.append(sql)
         parameters += values
     with scope.enter(), connection.cursor() as cursor:
         cursor.execute(f"{' UNION ALL '.join(parts)} ORDER BY 1, 2", parameters)
-        return list(cursor.fetchall())
+        rows = cursor.fetchall()
+    for number, start, group, *sums in rows:
+        yield number, start, tuple(group), _summary(fields, sums)
+
+
+def _summary(fields: Sequence[str], sums: Sequence[Any]) -> Summary:
+    told: dict[str, Any] = dict(zip(fields, sums, strict=True))
+    for name in HISTOGRAMS:
+        if name in told:
+            told[name] = NO_BUCKETS if told[name] is None else tuple(told[name])
+    return Summary(**told)
 
 
 def _shortest(scope: Scope) -> tuple[datetime, datetime]:
@@ -79,19 +97,19 @@ def _shortest(scope: Scope) -> tuple[datetime, datetime]:
 
 
 def _select(
-    number: int, query: Query, step: timedelta | None, minutes_since: datetime, hours_since: datetime
-) -> tuple[str, list[Any]]:
+    number: int, query: Query, fields: Sequence[str], step: timedelta | None, minutes_since: datetime,
+    hours_since: datetime,
+) -> tuple[str, list[Any]]:  # fmt: skip
+    """`fields` are what the statement tells; this query adds up those of its own."""
+    sums = ", ".join(_SUMS[name].sql if name in query.fields else _SUMS[name].none for name in fields)
     whole = step or timedelta(days=36_500)
     parts = list(segments(query.start, query.end, step=whole, minutes_since=minutes_since, hours_since=hours_since))
     if not parts:
-        return (
-            f"(SELECT {number}, NULL::timestamptz, '{{}}'::text[], {_SUMS}, NULL::bigint[] "
-            "FROM monitoring_rollup_delta HAVING false)",
-            [],
-        )
+        nothing = f"{number}, NULL::timestamptz, '{{}}'::text[], {sums}"
+        return f"(SELECT {nothing} FROM monitoring_rollup_delta HAVING false)", []
     dimensions = ", ".join(query.by)
-    buckets = measures.DURATION_BUCKETS if query.durations else ()
-    columns = ", ".join(dict.fromkeys(("bucket", "status", "estimated", *query.by, *measures.NAMES, *buckets)))
+    needed = (column for name in fields if name in query.fields for column in _SUMS[name].columns)
+    columns = ", ".join(dict.fromkeys(("bucket", *query.by, *needed)))
     where, values = _conditions(query)
     rollup = next(name for name in ("sum", "rollup") if set(query.by) <= {"organization_id", *measures.ROLLUPS[name]})
     read = [(f"{rollup}_{part.grain}", part.start, part.end) for part in parts]
@@ -107,8 +125,7 @@ def _select(
         start = f"to_timestamp(floor(extract(epoch FROM bucket) / {seconds}) * {seconds})"
     grouped = ", ".join(filter(None, ("2" if step is not None else "", dimensions)))
     sql = (
-        f"(SELECT {number}, {start}, ARRAY[{dimensions}]::text[], {_SUMS}, "
-        f"{_DURATIONS if query.durations else 'NULL::bigint[]'} "
+        f"(SELECT {number}, {start}, ARRAY[{dimensions}]::text[], {sums} "
         f"FROM ({' UNION ALL '.join(sources)}) AS rollups "
         f"{f'GROUP BY {grouped}' if grouped else 'HAVING count(*) > 0'})"
     )
