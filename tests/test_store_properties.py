@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -77,6 +77,9 @@ def inferences(draw: st.DrawFn) -> Inference:
     )  # fmt: skip
 
 
+FIELDS = st.just(USUAL) | st.frozensets(st.sampled_from(Summary.__struct_fields__), min_size=1)
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     """Anything from a minute to all of it, cut at any minute, grouped by anything."""
@@ -91,7 +94,7 @@ def queries(draw: st.DrawFn) -> Query:
         by=tuple(draw(st.lists(st.sampled_from(dimensions), unique=True, max_size=4))),
         sources=draw(st.none() | st.lists(st.sampled_from(measures.SOURCES), unique=True).map(tuple)),
         statuses=draw(st.none() | st.lists(st.sampled_from(measures.STATUSES), unique=True).map(tuple)),
-        fields=draw(st.just(USUAL) | st.frozensets(st.sampled_from(Summary.__struct_fields__), min_size=1)),
+        fields=draw(FIELDS),
     )
 
 
@@ -226,16 +229,19 @@ def scalars(summary: Summary, query: Query) -> list[Any]:
 class TestConcurrentWriters:
     @settings(max_examples=80, deadline=None, suppress_health_check=ONE_DATABASE)
     @given(story=stories(), asked=st.lists(queries(), min_size=1, max_size=4),
+           longer=st.lists(st.tuples(st.integers(0, 3000), FIELDS), max_size=3),
            step=st.sampled_from([60, 300, 5400, 3600, 21_600, 86_400, 604_800]))  # fmt: skip
     def test_it_equals_the_rows_to_the_last_decimal(
-        self, database: str, story: Story, asked: list[Query], step: int
+        self, database: str, story: Story, asked: list[Query], longer: list[tuple[int, frozenset[str]]], step: int
     ) -> None:
         slugs, results = tell(story)
         check_outcomes(results)
         scope, twin, store = Scope.of(*slugs), MemoryStore(), PostgresStore()
         twin.append(scope, [row for row, stored in results if stored.outcome == "stored"], now=datetime.now(UTC))
         everything = Query(start=MIDNIGHT - 30 * DAY, end=MIDNIGHT + DAY, by=("organization_id",))
-        asked = [everything, *asked]
+        one = asked[-1]  # of which longer ones share what lies in both
+        asked = [everything, *asked, *(replace(one, start=one.start - minutes * MINUTE, fields=fields)
+                                       for minutes, fields in longer)]  # fmt: skip
         for _ in ("as the folder left it", "all folded"):
             totals = store.totals(scope, asked)
             assert totals == twin.totals(scope, asked)
