@@ -13,9 +13,11 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
+from django.test import Client
 from psycopg import conninfo, sql
 from pytest_django.plugin import DjangoDbBlocker
 
+from alerts import sending
 from monitoring.store import retention
 from organizations import keys
 from organizations.access import key_ring
@@ -23,6 +25,7 @@ from organizations.database_roles import roles_sql
 from organizations.models import Membership, User
 from organizations.scope import Scope
 from tests import servers
+from tests.channels import LOCAL, OTHER, OWN
 from tests.flows import traces
 
 _ADMIN_URL = "TEST_DATABASE_URL"  # an administrator's URL; without one the run starts a cluster of its own
@@ -192,3 +195,24 @@ def make_person(database: str) -> Callable[..., User]:
         return user
 
     return make
+
+
+@pytest.fixture
+def people(make_person: Callable[..., User]) -> dict[str, User]:
+    """Somebody of each role in one organization, by the role; an administrator of all, and an owner in another one."""
+    made = {role: make_person(role, **{OWN: role}) for role in ("owner", "operator", "analyst", "executive")}
+    return {**made, "root": make_person("root", administrator=True), "stranger": make_person("ada", **{OTHER: "owner"})}
+
+
+@pytest.fixture
+def operator(people: dict[str, User]) -> Client:
+    """A browser in which the operator has signed in."""
+    client = Client()
+    client.force_login(people["operator"])
+    return client
+
+
+@pytest.fixture
+def local_channels(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database, and channels that reach this machine."""
+    monkeypatch.setitem(sending._CLIENTS, "live", LOCAL)  # type: ignore[misc]

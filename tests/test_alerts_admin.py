@@ -79,17 +79,6 @@ def address(state: State | str) -> str:
     return f"{LIST}{state if isinstance(state, str) else state.id}/change/"
 
 
-@pytest.fixture
-def people(make_person: Make) -> dict[str, User]:
-    made = {role: make_person(role, **{OWN: role}) for role in ("owner", "operator", "analyst", "executive")}
-    return {**made, "root": make_person("root", administrator=True), "stranger": make_person("ada", **{OTHER: "owner"})}
-
-
-@pytest.fixture
-def operator(people: dict[str, User]) -> Client:
-    return signed_in(people["operator"])
-
-
 class TestWhoMay:
     @pytest.mark.parametrize("role", ["root", "owner", "operator"])
     def test_those_who_may_write_have_buttons_in_the_list_and_on_the_page(

@@ -58,17 +58,6 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def people(make_person: Make) -> dict[str, User]:
-    made = {role: make_person(role, **{OWN: role}) for role in ("owner", "operator", "analyst", "executive")}
-    return {**made, "root": make_person("root", administrator=True), "stranger": make_person("ada", **{OTHER: "owner"})}
-
-
-@pytest.fixture
-def operator(people: dict[str, User]) -> Client:
-    return signed_in(people["operator"])
-
-
-@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with Receiver([answer(200, b"taken")]) as listening:
         yield listening

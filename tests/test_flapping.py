@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.models import F
 
 from alerts import deliveries as outbox
-from alerts import sending
 from alerts.models import Delivery
 from alerts.routing import FLAPPING, INTERVAL
 from tests import channels
@@ -21,10 +20,7 @@ from tests.receiver import Receiver
 MOMENT = timedelta(seconds=5)  # that a test may take between one statement and the next
 
 
-@pytest.fixture(autouse=True)
-def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has the database, and channels that reach this machine."""
-    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+pytestmark = pytest.mark.usefixtures("local_channels")
 
 
 def come_and_go(times: int, **more: str) -> None:

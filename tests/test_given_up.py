@@ -10,11 +10,13 @@ import structlog
 from django.db import connection
 
 from alerts import deliveries as outbox
-from alerts import roster, schedule, sending, settling, trials
+from alerts import roster, schedule, settling, tallies, trials
 from alerts.channels.base import Failure, Notice, Receipt
 from alerts.channels.webhook import new_secret
 from alerts.models import Alert, Delivery
 from alerts.sending import Tried
+from monitoring.counting import table
+from monitoring.store import current_store
 from tests import channels
 from tests.channels import (
     EVERYONE,
@@ -43,11 +45,7 @@ from tests.outbox import (
 )
 from tests.receiver import Receiver, Step, answer, close, huge_body, raw, reset
 
-
-@pytest.fixture(autouse=True)
-def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has the database, and channels that reach this machine."""
-    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+pytestmark = pytest.mark.usefixtures("local_channels")
 
 
 SAID_NO: tuple[Failure, ...] = ("client", "redirect", "tls", "address", "settings")
@@ -357,6 +355,22 @@ class TestWhatIsKept:
             assert CANARY not in text
             assert secret not in text
             assert secret.removeprefix("whsec_") not in text
+
+
+class TestCounted:
+    def test_a_test_that_fails_is_no_notice_that_was_given_up(self) -> None:
+        table.clear()
+        to = hook()
+        assert trials.try_out(channel=the(to), by="ada").failure == "connection"
+        assert self.counted() == {}
+        fire()
+        exhausted(to)
+        assert self.counted() == {"retried": schedule.MOST - 1, "dead": 1}
+
+    def counted(self) -> dict[str, float]:
+        table.flush(datetime.now(UTC))
+        found = current_store().counters(EVERYONE, families=[tallies.DELIVERIES, tallies.DELIVERED_AFTER])
+        return {dict(one.labels)["outcome"]: one.value for one in found}
 
 
 class TestPoison:

@@ -58,11 +58,7 @@ from tests.outbox import (
 from tests.receiver import Receiver, Request, Step, answer, hang
 from tests.servers import await_true
 
-
-@pytest.fixture(autouse=True)
-def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has the database, and channels that reach this machine."""
-    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+pytestmark = pytest.mark.usefixtures("local_channels")
 
 
 class TestOrder:

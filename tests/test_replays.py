@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from alerts import deliveries as outbox
-from alerts import expiry, replays, roster, schedule, sending, settling, trials
+from alerts import expiry, replays, roster, schedule, settling, trials
 from alerts.channels import TRANSPORTS
 from alerts.claims import Claimed
 from alerts.deliveries import LEASE
@@ -47,11 +47,7 @@ from tests.outbox import (
 )
 from tests.receiver import Receiver, Request, Step, answer
 
-
-@pytest.fixture(autouse=True)
-def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has the database, and channels that reach this machine."""
-    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+pytestmark = pytest.mark.usefixtures("local_channels")
 
 
 def over(*kinds: str) -> None:

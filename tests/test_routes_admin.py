@@ -25,17 +25,6 @@ HOSTILE = "<script>window.__xss=1</script>\"><img src=x onerror='window.__xss=1'
 NOWHERE = "http://127.0.0.1:9/"
 
 
-@pytest.fixture
-def people(make_person: Make) -> dict[str, User]:
-    made = {role: make_person(role, **{OWN: role}) for role in ("owner", "operator", "analyst", "executive")}
-    return {**made, "root": make_person("root", administrator=True), "stranger": make_person("ada", **{OTHER: "owner"})}
-
-
-@pytest.fixture
-def operator(people: dict[str, User]) -> Client:
-    return signed_in(people["operator"])
-
-
 def address(identifier: UUID, view: str = "change") -> str:
     return f"{LIST}{identifier}/{view}/"
 

@@ -13,9 +13,11 @@ from django.test import Client
 from django.test.testcases import LiveServerThread
 from django.utils import timezone
 
-from alerts import sending, settling, switch, tasks
+from alerts import settling, switch, tallies, tasks
 from alerts.models import Alert, AlertEvent, Channel
 from bedrock.slots import Slot
+from monitoring.counting import table
+from monitoring.store import current_store
 from organizations.models import AuditEvent
 from tests import channels
 from tests.channels import EVERYONE, OTHER, OWN, channel, deliveries, drain, due_now, events, fire, route
@@ -24,10 +26,7 @@ from tests.receiver import Receiver, Request, Step, answer
 URL = "http://127.0.0.1:9/beat"
 
 
-@pytest.fixture(autouse=True)
-def ground(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has the database, and channels that reach this machine."""
-    monkeypatch.setitem(sending._CLIENTS, "live", channels.LOCAL)  # type: ignore[misc]
+pytestmark = pytest.mark.usefixtures("local_channels")
 
 
 def heart(url: str = URL, **more: Any) -> UUID:
@@ -100,6 +99,17 @@ class TestPressed:
             drain()
             assert events(deliveries()) == [("pulse", "sent")] * 2
             assert [json.loads(one.body)["type"] for one in receiver.requests] == ["cockpit.pulse"] * 2
+
+    def test_it_is_not_counted_among_notices(self) -> None:
+        table.clear()
+        with Receiver() as receiver:
+            heart(receiver.url())
+            press(switch.sign(OWN))
+            drain()
+        assert events(deliveries()) == [("pulse", "sent")]
+        table.flush(datetime.now(UTC))
+        found = current_store().counters(EVERYONE, families=[tallies.DELIVERIES, f"{tallies.DELIVERED_AFTER}_count"])
+        assert list(found) == []
 
     def test_no_switch_is_no_error(self) -> None:
         assert press(switch.sign(OWN)).json() == {"switches": 0}

@@ -18,11 +18,13 @@ def admin_connection(cockpit: House) -> "psycopg.Connection[tuple[object, ...]]"
     return psycopg.connect(url, autocommit=True)
 
 
-def count(cockpit: House, table: str) -> int:
+def counts(cockpit: House, *tables: str) -> list[int]:
+    """At one moment."""
+    sums = ", ".join(f"(SELECT coalesce(sum(inferences), 0)::int FROM {table})" for table in tables)
     with admin_connection(cockpit) as connection:
-        row = connection.execute(f"SELECT coalesce(sum(inferences), 0)::int FROM {table}").fetchone()  # type: ignore[arg-type]
+        row = connection.execute(f"SELECT {sums}").fetchone()  # type: ignore[arg-type]
     assert row is not None
-    return int(str(row[0]))
+    return [int(str(each)) for each in row]
 
 
 def test_it_works(cockpit: House) -> None:
@@ -52,8 +54,8 @@ def test_a_chunked_body_is_read(cockpit: House) -> None:
 
 def test_the_folder_empties_the_deltas_and_the_numbers_stay(cockpit: House) -> None:
     cockpit.post({"modelName": "folded", "durationMs": 5, "cost": "1.10"})
-    assert await_true(lambda: count(cockpit, "monitoring_rollup_delta") == 0, 10)
-    rollups = [count(cockpit, f"monitoring_rollup_{grain}") for grain in ("minute", "hour", "day")]
+    assert await_true(lambda: counts(cockpit, "monitoring_rollup_delta") == [0], 10)
+    rollups = counts(cockpit, *(f"monitoring_rollup_{grain}" for grain in ("minute", "hour", "day")))
     assert len(set(rollups)) == 1
     data = cockpit.dashboard("window=15m")
     model = next(row for row in data["models"] if row["modelName"] == "folded")
