@@ -101,7 +101,8 @@ def _outbox(store: Store, scrape: Scrape) -> Found:
             yield CHANNELS, ("", (own, ("state", state)), channels.get((organization, state), 0))
 
 
-# Each rule by the worst of its groups; how far judging is behind is how long ago it could have been done.
+# Each rule by the worst of its groups; how far judging is behind is how long ago it could have been done, of those that
+# are judged: how far others once were says nothing.
 _RULES = """
 SELECT organization_id, state, count(*) FROM (SELECT rule.organization_id, CASE WHEN rule.state = 'paused' THEN 'paused'
     WHEN rule.error <> '' THEN 'error' ELSE coalesce((SELECT standing.state FROM alerts_standing AS standing
@@ -111,7 +112,10 @@ SELECT organization_id, state, count(*) FROM (SELECT rule.organization_id, CASE 
 """
 _BEHIND = """
 SELECT organization_id, extract(epoch FROM clock_timestamp() - min(until + late * interval '1 second'))::float8 - 60
-FROM alerts_judged WHERE organization_id = ANY(%s) GROUP BY organization_id
+FROM alerts_judged AS judged WHERE organization_id = ANY(%s) AND EXISTS (
+    SELECT FROM alerts_rule AS rule WHERE rule.organization_id = judged.organization_id AND rule.state = 'on'
+    AND rule.error = '' AND rule.definition ->> 'offset' = judged.late::text)
+GROUP BY organization_id
 """
 
 

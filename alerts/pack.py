@@ -54,38 +54,52 @@ _INFERENCES = (
         executive="{value} of the requests to {model} fail.",
     ),
     _rule(
+        "model_down", "A model does not answer any more", "each",
+        Condition(operator="gte", critical=0.9, critical_clear=0.7, hold=2, keep=15, least=8),
+        measure="errors", aggregation="ratio", per="inferences", window=15, by=("model",),
+        developer="{value} of {samples} calls of {model} failed over {window}: hardly any is answered.",
+        executive="Nearly every request to {model} fails.",
+    ),
+    _rule(
+        "slow_answers", "Answers of a model take very long", "each",
+        Condition(warning=60_000, warning_clear=45_000, hold=5, keep=10, least=20),
+        measure="duration", aggregation="p95", window=15, by=("model",),
+        developer="One call of {model} in twenty took longer than {value} over {window} (threshold {threshold}).",
+        executive="People wait longer than a minute for some answers of {model}.",
+    ),
+    _rule(
         "high_latency", "A model answers slower than a week ago", "each",
         Condition(warning=150, warning_clear=80, critical=400, critical_clear=250, hold=5, keep=10, least=60),
         measure="duration", aggregation="p50", change="week", window=60, by=("model",),
-        developer="Half of the calls of {model} over {window} took longer than a week ago: {value} ({samples} calls).",
+        developer="The median duration of {model} over {window} changed by {value} against a week ago.",
         executive="Answers of {model} take much longer than usual.",
     ),
     _rule(
         "slow_responses", "A model gets slower from week to week", "each",
         Condition(warning=40, warning_clear=30, critical=150, critical_clear=120, hold=60, least=200),
         measure="duration", aggregation="p50", change="week", window=DAY, by=("model",),
-        developer="Half of the calls of {model} over {window} took longer than a week ago: {value} ({samples} calls).",
+        developer="The median duration of {model} over {window} changed by {value} against a week ago.",
         executive="Answers of {model} get slower from week to week.",
     ),
     _rule(
         "cost_spike", "An hour costs far more than a week ago", "each",
         Condition(warning=300, warning_clear=150, critical=1000, critical_clear=500, hold=10, least=200),
         measure="cost", aggregation="sum", change="week", window=60,
-        developer="Cost over {window} changed by {value} against the same time a week ago ({samples} calls).",
+        developer="Cost over {window} changed by {value} against the same time a week ago.",
         executive="We spend several times as much as at this time last week.",
     ),
     _rule(
         "spend_pace", "A day costs more than a week ago", "each",
         Condition(warning=60, warning_clear=40, critical=150, critical_clear=100, hold=60, least=1000),
         measure="cost", aggregation="sum", change="week", window=DAY,
-        developer="Cost over {window} changed by {value} against the same day a week ago ({samples} calls).",
+        developer="Cost over {window} changed by {value} against the same day a week ago.",
         executive="The last day cost much more than the same day last week: {value}.",
     ),
     _rule(
         "token_price", "A model's tokens cost more than a week ago", "each",
         Condition(warning=30, warning_clear=20, critical=100, critical_clear=80, hold=60, least=200),
         measure="cost", aggregation="ratio", per="total_tokens", change="week", window=DAY, by=("model",),
-        developer="A token of {model} cost {value} more or less than a week ago, over {window} ({samples} calls).",
+        developer="What a token of {model} cost over {window} changed by {value} against a week ago.",
         executive="The same work with {model} costs more than last week.",
     ),
     _rule(
@@ -228,6 +242,14 @@ _MACHINES = (
         developer="A probe failed for most of the last {window}: {group}.",
         executive="Part of what we watch cannot be seen at the moment.",
     ),
+    # Of the one probe that every machine has, so that those of what machines share are no machine.
+    _rule(
+        "machine_absent", "A machine is not measured any more", "shared",
+        Condition(operator="lt", warning=1, no_data="zero"),
+        measure="cockpit_probe_up", aggregation="count", window=10, filters={"probe": ("host",)}, by=("host",),
+        developer="Nothing was read on {host} for {window}: its worker is gone, or the machine is.",
+        executive="One of our machines cannot be seen any more.",
+    ),
 )  # fmt: skip
 
 _BACKENDS = (
@@ -262,11 +284,11 @@ _BACKENDS = (
     ),
     _rule(
         "cache_full", "The cache is full", "shared",
-        Condition(warning=0.9, warning_clear=0.85, hold=5, no_data="keep"),
+        Condition(warning=0.9, warning_clear=0.85, critical=0.97, critical_clear=0.94, hold=5, no_data="keep"),
         measure="cockpit_cache_memory_used_bytes", aggregation="ratio", per="cockpit_cache_memory_limit_bytes",
         window=5,
-        developer="The cache holds {value} of what it may: keys are thrown out to make room.",
-        executive="A part that makes things fast has no room left.",
+        developer="The cache holds {value} of what it may (threshold {threshold}). Once it is full, it refuses writes.",
+        executive="A part through which all work in the background goes has hardly any room left.",
     ),
     _rule(
         "queue_age", "Work waits too long", "shared",
@@ -281,6 +303,13 @@ _BACKENDS = (
         measure="cockpit_role_age_seconds", aggregation="last", window=3, by=("role",),
         developer="No {role} has given a sign of life for {value} (threshold {threshold}).",
         executive="A part of the monitoring itself stands still.",
+    ),
+    _rule(
+        "delivery_late", "Notices wait to be sent", "shared",
+        Condition(warning=300, warning_clear=60, hold=2, no_data="keep"),
+        measure="cockpit_notice_due_seconds", aggregation="last", window=3,
+        developer="The oldest notice has been due for {value} (threshold {threshold}): nobody sends it.",
+        executive="Messages about problems are late.",
     ),
 )  # fmt: skip
 

@@ -219,9 +219,11 @@ def _tell_of_mended(tries: Iterable[Tried], now: datetime) -> None:
 
 
 def _counted(tries: Iterable[Tried], verdicts: dict[int, Verdict], now: datetime) -> list[tuple[Claimed, str, float]]:
-    """Of each live one: how it stands, and the seconds since it was due."""
+    """Of each live one: how it stands, and the seconds since it was due. What tries out a channel or shows that it is
+    there is no notice of anything.
+    """
     return [
         (one.claimed, "retried" if verdicts[one.claimed.id].state == "pending" else verdicts[one.claimed.id].state,
          (now - one.claimed.queued_at).total_seconds())
-        for one in tries if one.claimed.source == "live"
+        for one in tries if one.claimed.source == "live" and one.claimed.event not in ("test", "pulse")
     ]  # fmt: skip

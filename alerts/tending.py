@@ -1,4 +1,4 @@
-"""What time does to alerts: acknowledgements, suppressions and news run out, and what is long over is deleted."""
+"""What time does to alerts: what runs out ends, what is long over is deleted, and notices that wait get older."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,8 +6,11 @@ from uuid import UUID
 import structlog
 from django.db import connection
 
-from alerts import answers, lifecycle
+from alerts import answers, deliveries, lifecycle
+from bedrock import identifiers
 from monitoring import pubsub
+from monitoring.store import current_store
+from monitoring.store.samples import Sample
 from organizations.scope import Scope
 
 log = structlog.get_logger(__name__)
@@ -15,6 +18,7 @@ log = structlog.get_logger(__name__)
 SHORTEST_DAYS = 90  # that a resolved alert is kept, as the database's own policy says
 BATCH = 500  # alerts in one transaction
 _MOST_BATCHES = 40  # a run; the next one comes in seconds
+DUE_FAMILY = "cockpit_notice_due_seconds"
 _SCOPE = Scope.system("tend alerts")
 # Each arm reads the head of an index that holds nothing but what will run out one day.
 _DUE = """
@@ -73,6 +77,13 @@ def forget(now: datetime) -> int:
     if forgotten:
         log.info("old alerts deleted", alerts=forgotten)
     return forgotten
+
+
+def measure(now: datetime) -> None:
+    """Keep how long the oldest notice has been due, as one reading of the platform: 0 while none is."""
+    due = Sample(organization="shared", family=DUE_FAMILY, labels=(), at_ms=identifiers.milliseconds(now),
+                 value=max(0.0, deliveries.oldest_due() or 0.0))  # fmt: skip
+    current_store().observe(_SCOPE, [due], now=now)
 
 
 def erase(scope: Scope, *, source: str) -> int:

@@ -90,7 +90,7 @@ def _alive(role: str, patience: float) -> Sign:
         raise NotWell("not known while the broker does not answer") from None
     age = min((one.age for one in signs if one.role == role), default=None)
     if age is None:
-        raise NotWell("no sign of life within a day")
+        raise NotWell("no sign of life within a week")
     if age > patience:
         raise NotWell("no sign of life", age)
     return Sign(age)

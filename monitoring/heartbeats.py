@@ -14,6 +14,7 @@ SENT = "sent_at"  # the header of a message that tells when it was sent, in seco
 ALIVE_SECONDS = 30.0  # a worker leaves its sign every two seconds
 _KEY = "cockpit:heartbeats"
 _KEPT_SECONDS = 24 * 3600.0
+_NEWEST_KEPT_SECONDS = 7 * 24 * 3600.0  # of each role: as long as none of its processes runs, people are to know
 _MOST = 500
 _ERRORS = "cockpit:errors"
 _ERRORS_KEPT_SECONDS = 30 * 24 * 3600.0
@@ -45,7 +46,8 @@ def leave(role: str) -> None:
 
 
 def found() -> list[Heartbeat]:
-    """The last sign of each process that left one within a day, newest first, 500 at most.
+    """The last sign of each process that left one within a day, newest first, 500 at most; and of each role the newest
+    one, within a week.
 
     Raises:
         redis.RedisError: when the broker is away.
@@ -53,10 +55,17 @@ def found() -> list[Heartbeat]:
     now = _now()
     entries: Any = client().hgetall(_KEY)
     by_age = sorted((max(0.0, now - float(at)), field) for field, at in entries.items())
-    kept = [(age, field) for age, field in by_age[:_MOST] if age <= _KEPT_SECONDS]
-    if gone := [field for _, field in by_age[len(kept) :]]:
+    newest = {_role(field): (age, field) for age, field in reversed(by_age)}
+    kept = [one for place, one in enumerate(by_age)
+            if (place < _MOST and one[0] <= _KEPT_SECONDS)
+            or (one == newest[_role(one[1])] and one[0] <= _NEWEST_KEPT_SECONDS)]  # fmt: skip
+    if gone := {field for _, field in by_age} - {field for _, field in kept}:
         client().hdel(_KEY, *gone)
     return [Heartbeat(role, host, int(pid), age) for age, (role, host, pid) in ((a, f.split(" ")) for a, f in kept)]
+
+
+def _role(field: str) -> str:
+    return field.partition(" ")[0]
 
 
 def hosts() -> list[str]:

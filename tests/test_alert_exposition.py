@@ -15,6 +15,7 @@ from alerts import exposition, lifecycle, rulebook, standings, tallies
 from alerts.definitions import Definition
 from alerts.deliveries import clock
 from alerts.lifecycle import Fired
+from alerts.models import AlertRule
 from alerts.rules import Condition
 from alerts.states import RANKS, Report, Suppression
 from monitoring.counting import table
@@ -193,6 +194,22 @@ class TestRules:
         behind = read(key, include=exposition.BEHIND)
         assert value(behind, exposition.BEHIND, organization=OWN) == pytest.approx(10, abs=10)
         assert read(make_key(OTHER, "metrics:read"), include=exposition.BEHIND) == {}
+
+    @pytest.mark.parametrize("off", [{"state": "paused"}, {"state": "retired"}, {"error": "It cannot be read."}])
+    def test_what_is_judged_no_more_is_not_behind(self, make_key: Make, now: datetime, off: dict[str, str]) -> None:
+        made = rule(now, "late")
+        with Scope.of(OWN).enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_rule SET definition = jsonb_set(definition, '{offset}', '120')")
+            cursor.execute("UPDATE alerts_judged SET late = 120, until = until - interval '1 day'")
+        key = make_key(OWN, "metrics:read")
+        behind = read(key, include=exposition.BEHIND)
+        assert value(behind, exposition.BEHIND, organization=OWN) > 86_000
+        with Scope.of(OWN).enter():
+            AlertRule.objects.filter(pk=made).update(**off)
+        assert read(key, include=exposition.BEHIND) == {}
+        rule(now)
+        behind = read(key, include=exposition.BEHIND)
+        assert value(behind, exposition.BEHIND, organization=OWN) == pytest.approx(10, abs=10)
 
 
 @pytest.mark.usefixtures("database")

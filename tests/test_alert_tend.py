@@ -19,8 +19,10 @@ from alerts.models import Alert, AlertEvent
 from alerts.states import Happening, Reason, Report, State, Suppression
 from bedrock.slots import Slot
 from cockpit.celery import app
+from monitoring.store import current_store
 from organizations.models import AuditEvent, Organization
 from organizations.scope import Scope
+from tests.channels import channel, route
 from tests.test_alert_moves import LATER, NOW, SHELF, SILENCE, SOON, alert
 from tests.test_store_crash import ROOT, environment
 
@@ -382,6 +384,26 @@ class TestTheTask:
             tasks.tend()
         assert done == ["told", "forgotten"]
         assert not Slot.objects.filter(task="tend").exists()  # the next one may try
+
+    def test_how_long_a_notice_has_been_due_is_kept_as_a_reading_of_the_platform(self, now: datetime) -> None:
+        def due() -> list[float]:
+            levels = current_store().levels(EVERYONE, since=now - DAY, families=(tending.DUE_FAMILY,))
+            assert {one.organization for one in levels} == {"shared"}
+            return [one.value for one in levels]
+
+        tending.measure(now - 2 * MINUTE)
+        assert due() == [0]
+        route(channel("http://127.0.0.1:9/"))
+        fire(now=now)
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_delivery SET next_at = clock_timestamp() - interval '400 seconds'")
+        tending.measure(now - MINUTE)
+        assert due() == [pytest.approx(400, abs=60)]
+        Slot.objects.all().delete()
+        with EVERYONE.enter(), connection.cursor() as cursor:
+            cursor.execute("UPDATE alerts_channel SET state = 'off'")
+        tasks.tend()
+        assert due() == [0]  # nobody waits for it any more
 
     def test_it_does_all_of_it(self, now: datetime) -> None:
         state = fire(now=now - MINUTE, ends_at=now)

@@ -88,7 +88,7 @@ class TestSigns:
             check()
         assert (str(problem.value), problem.value.sign.age) == ("no sign of life", 900.0)
         leave(monkeypatch, [])
-        with pytest.raises(signs.NotWell, match="within a day"):
+        with pytest.raises(signs.NotWell, match="within a week"):
             check()
 
     def test_without_the_broker_it_is_not_known_who_lives(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,9 +239,23 @@ class TestHeartbeats:
     def test_signs_of_long_ago_are_forgotten_and_their_number_is_bounded(self, broker: redis.Redis) -> None:
         seconds = int(broker.time()[0])  # type: ignore[index]
         signs = {f"worker host {pid}": seconds - 10 - pid for pid in range(700)}
-        broker.hset("cockpit:heartbeats", mapping=signs | {"beat gone 1": seconds - 100_000})
+        broker.hset("cockpit:heartbeats", mapping=signs | {"worker gone 1": seconds - 100_000})
         assert len(heartbeats.found()) == 500
         assert broker.hlen("cockpit:heartbeats") == 500
+
+    def test_the_newest_sign_of_a_role_is_kept_for_a_week(self, broker: redis.Redis) -> None:
+        seconds = int(broker.time()[0])  # type: ignore[index]
+        signs = {f"worker host {pid}": seconds - 10 - pid for pid in range(600)}
+        days = {"beat one 1": 6, "beat two 2": 5, "fold one 3": 8}
+        signs |= {field: seconds - number * 86_400 for field, number in days.items()}
+        broker.hset("cockpit:heartbeats", mapping=signs)
+        found = heartbeats.found()
+        assert [(one.host, round(one.age / 86_400)) for one in found if one.role != "worker"] == [("two", 5)]
+        assert len(found) == broker.hlen("cockpit:heartbeats") == 501
+        assert heartbeats.hosts() == ["host"]
+        ages = {one.labels["role"]: one.value for one in Broker(lambda: broker).read()
+                if one.family == "cockpit_role_age_seconds"}  # fmt: skip
+        assert ages["beat"] == pytest.approx(5 * 86_400, abs=60)
 
     def test_a_broker_that_is_away_keeps_no_process_from_its_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(heartbeats, "client", lambda: redis.Redis.from_url("redis://127.0.0.1:1/0"))

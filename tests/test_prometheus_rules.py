@@ -18,6 +18,7 @@ from monitoring.counting import table as counted
 from monitoring.families import FAMILIES
 from monitoring.openmetrics import TEXT
 from tests import documents
+from tests.test_alert_exposition import rule as judged_rule
 from tests.test_compose import variables_of
 from tests.test_docs import slug
 from tests.test_exposition import Series, parsed, promtool
@@ -58,7 +59,8 @@ def every_series() -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.fixture
 def scraped(make_key: Callable[..., str], now: Any) -> Series:
-    """What a cockpit tells that has tried to tell somebody."""
+    """What a cockpit tells that has tried to tell somebody, and judged a rule."""
+    judged_rule(now)
     counted.clear()
     for outcome in ("sent", "retried", "dead"):
         counted.add(OWN, tallies.DELIVERIES, (("channel", "On call"), ("outcome", outcome)))

@@ -24,6 +24,7 @@ _SCOPE = Scope.of(*(profile.organization for profile in PROFILES))
 _PATIENCE = "180s"  # for another one's turn: thirty days take a while
 _EVERYWHERE = Scope.of(samples.ORGANIZATION, *(profile.organization for profile in PROFILES))
 _MOST_SAMPLES = 4_000  # in one transaction
+_SIGNS_EVERY = timedelta(minutes=10)  # of machines, however rarely they are looked at closely
 _READ_EVERY = timedelta(seconds=30)  # by the trickle
 _LONGEST_GAP = HOUR  # of a trickle whose machine slept: what is older is not made up for
 
@@ -106,6 +107,8 @@ def _load_samples(start: datetime, end: datetime, telling: Telling, zones: dict[
             for moment in (moment for moment in moments if moment < end):
                 read += samples.samples(moment, telling, zones)
                 grown += samples.increments(moment, every.total_seconds(), telling, zones)
+            between = {hour + _SIGNS_EVERY * number for number in range(HOUR // _SIGNS_EVERY)}.difference(moments)
+            read += [sign for moment in between if moment < end for sign in samples.signs(moment)]
         hour += HOUR
         if read and (hour >= end or len(read) + len(grown) > _MOST_SAMPLES):
             current_store().observe(_EVERYWHERE, read, grown, now=telling.told_at)

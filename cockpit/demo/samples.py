@@ -35,6 +35,15 @@ def samples(at: datetime, telling: Telling, zones: Zones) -> list[Sample]:
     ]  # fmt: skip
 
 
+def signs(at: datetime) -> list[Sample]:
+    """That every machine was read at a moment: nobody is to miss one between two looks that are far apart."""
+    return [
+        Sample(organization=ORGANIZATION, family="cockpit_probe_up", at_ms=identifiers.milliseconds(at), value=1.0,
+               labels=_sorted({"probe": "host", "host": machine.host}), source=SOURCE)
+        for machine in MACHINES
+    ]  # fmt: skip
+
+
 def increments(at: datetime, seconds: float, telling: Telling, zones: Zones) -> list[Increment]:
     """By how much running totals grew in the seconds before a moment; increments, as days are loaded newest first."""
     now = moment(at, telling, zones)

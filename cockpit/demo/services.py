@@ -72,7 +72,7 @@ def _runaway(moment: Moment, telling: Telling, zones: Zones) -> bool:
 
 
 def _cache(moment: Moment, telling: Telling, zones: Zones) -> Readings:
-    """Its memory is full while a loop runs away, and keys are thrown out."""
+    """Its memory is full while a loop runs away; its policy, unlike that of ours, throws keys out then."""
     yield "cockpit_cache_latency_seconds", {}, round((0.16 + 0.2 * moment.busy * moment.chance("cache")) / 1000, 6)
     used = (
         1.0 if _runaway(moment, telling, zones) else 0.38 + 0.3 * moment.busy + 0.01 * moment.noise("cache", "memory")
