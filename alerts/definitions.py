@@ -109,7 +109,8 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.change:
             return "%"
         if self.aggregation == "ratio":
-            return "ratio"
+            alike = not self.per or measure_of(self.measure).unit == measure_of(self.per).unit
+            return "ratio" if alike else ""  # what an inference costs is no share
         if self.aggregation == "count":
             return MEASURES["inferences"].unit if self.of_inferences else "readings"
         unit = measure_of(self.measure).unit

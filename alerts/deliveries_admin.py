@@ -191,14 +191,13 @@ class DeliveryAdmin(VerbsAdmin):
             return HttpResponseRedirect(f"{reverse(_LIST)}?{urlencode(query)}")
         typed = (request.POST if request.method == "POST" else request.GET).get("since", "").strip()
         own = _moment(typed, now)
-        if typed and own is None:
-            messages.error(request, f"Since: {typed[:40]} is no time of the past; write it as {now:%Y-%m-%d %H:%M}.")
+        fault = "" if own or not typed else f"{typed[:40]} is no time of the past; write it as {now:%Y-%m-%d %H:%M}."
         spans = [(name, f"in {words}", now - length) for name, (words, length) in _SPANS.items()]
         spans += [(typed, f"since {own:%Y-%m-%d %H:%M} UTC", own)] if own and typed not in _SPANS else []
         failed = [(name, words, replays.replayable_since(scope=scope, since=moment, channel=chosen))
                   for name, words, moment in spans]  # fmt: skip
         return self.page(request, "again", "Send again what failed", channel=channel, channels=channels, failed=failed,
-                         most=replays.MOST, typed=typed)  # fmt: skip
+                         most=replays.MOST, typed=typed, fault=fault)  # fmt: skip
 
 
 def _moment(text: str, now: datetime) -> datetime | None:

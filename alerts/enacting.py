@@ -93,8 +93,8 @@ def _endings(over: Sequence[Change]) -> dict[UUID, str]:
 
 
 def _ending(one: Change) -> str:
-    if one.after is None:
-        return "It has been silent for long."
     if one.reading.value is None:
-        return "There are no data."
+        return "There are no data." if one.after else "It has been silent for long."
+    if one.after and one.after.standing.because == "few":
+        return "There are too few samples to judge."
     return f"It is {saying.quantity(one.reading.value, one.rule.definition.unit)}."

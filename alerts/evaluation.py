@@ -5,23 +5,26 @@ What is judged of an organization is one transaction: how groups stand, what cha
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection, transaction
 
-from alerts import gauging, judging, rulebook, standings
-from alerts.enacting import Change, act
-from alerts.gauging import Gauges
+from alerts import evaluations, gauging, judging, memory, rulebook, standings, turns
+from alerts.enacting import act
+from alerts.evaluations import Run
+from alerts.gauging import REFUSED, Gauges
 from alerts.measurements import Group, Wanted
+from alerts.memory import Cursor
 from alerts.mishaps import tell_of_broken
 from alerts.rulebook import Book, Ruled
-from alerts.rules import MINUTE, fine
-from alerts.standings import Kept, Standings, Transition
+from alerts.rules import MINUTE
+from alerts.standings import Kept
+from alerts.turns import Turn
 from bedrock import failpoints
 from organizations.scope import Scope
 
@@ -29,34 +32,30 @@ log = structlog.get_logger(__name__)
 
 EVERY = timedelta(seconds=15)
 MOST_MINUTES = 60  # that are judged after the fact; what is older is left out
-_TOGETHER = 10  # minutes that are read at once
+_TOGETHER = 10  # minutes that are read at once, of few windows
+_MOST_WINDOWS = 200  # that are read at once, of as many minutes as that takes
 _TELLING = 0  # the cursor with which rules are told of that cannot even be read
+_FAR = timedelta(hours=2)  # ahead of the present: further than any other who judges is
 SCOPE = Scope.system("judge rules")
-_REFUSED = (DatabaseError, InterfaceError)
-Cursor = tuple[str, int]  # an organization, and for how many seconds its rules wait for late data
-_NOTE = """
-INSERT INTO alerts_evaluation (organization_id, at, minutes, rules, groups, transitions, failed, late_seconds, took_ms)
-VALUES ('shared', %s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_FORGET = "DELETE FROM alerts_evaluation WHERE at < %s"
+_ABOUT_DATA = ("21", "22", "23", "42", "54")  # classes of what Postgres says: a value, a constraint, a limit
 _FORGET_CHANGES = "DELETE FROM alerts_transition WHERE at < %s"
-KEPT, KEPT_CHANGES = timedelta(days=14), timedelta(days=100)
+KEPT_CHANGES = timedelta(days=100)
 
 
-class Run(NamedTuple):
-    """What one evaluation did; `late` is by how many seconds the oldest minute of it came late."""
+class _Due(NamedTuple):
+    """What one cursor has to be judged by: its rules, the book that they are of, the minutes and their data."""
 
-    minutes: int = 0
-    rules: int = 0
-    groups: int = 0
-    transitions: int = 0
-    failed: int = 0
-    late: float = 0.0
+    cursor: Cursor
+    rules: Sequence[Ruled]
+    book: Book
+    minutes: Sequence[datetime]
+    gauges: Mapping[datetime, Gauges]
+    now: datetime
+    began: float  # by the clock of the process
 
-
-# What was read or written last of each cursor's standings, at which revision and of how many rules; and the keys of
-# those that can be told at a glance and were fine.
-_remembered: dict[Cursor, tuple[int, int, Standings, set[str]]] = {}
+    @property
+    def took_ms(self) -> float:
+        return (time.monotonic() - self.began) * 1000
 
 
 def evaluate(now: datetime) -> Run:
@@ -70,25 +69,26 @@ def evaluate(now: datetime) -> Run:
     with SCOPE.enter():
         until = standings.judged()
     due = {cursor: list(_due(until.get(cursor), now, cursor[1])) for cursor in cursors}
-    done, left = Run(), set[Cursor]()
-    for minutes in _batches(sorted({minute for found in due.values() for minute in found})):
+    done, left = dict[Cursor, Run](), set[Cursor]()
+    for minutes in _batches(sorted({minute for found in due.values() for minute in found}), asked):
         wanted = judging.together(asked[cursor] for cursor in cursors if set(due[cursor]) & set(minutes))
         gauges = _gauges(wanted, minutes)
         for cursor, rules in cursors.items():
             mine = [minute for minute in minutes if minute in due[cursor]]
             if mine and cursor not in left:
-                run = _judge(cursor, rules, book, mine, gauges.get(cursor[0], {}), now)
+                run = _judge(_Due(cursor, rules, book, mine, gauges.get(cursor[0], {}), now, began))
                 left |= {cursor} if run is None else set()
-                done = _added(done, run or Run(failed=len(rules)))
-    if done.minutes:
-        _note(done, now, (time.monotonic() - began) * 1000)
-    return done
+                done[cursor] = done.get(cursor, Run()).then(run or Run(failed=len(rules)))
+    total = Run()
+    for run in done.values():
+        total = total.beside(run)
+    return total
 
 
 def forget(now: datetime) -> None:
     """Drop what evaluations did, and how groups changed, long ago."""
     with SCOPE.enter(), connection.cursor() as cursor:
-        cursor.execute(_FORGET, [now - KEPT])
+        evaluations.forget(now)
         cursor.execute(_FORGET_CHANGES, [now - KEPT_CHANGES])
 
 
@@ -108,162 +108,131 @@ def _asked(book: Book) -> Mapping[Cursor, Wanted]:
     return {cursor: judging.wanted(rules) for cursor, rules in _cursors(book).items()}
 
 
+def _broken(book: Book, cursor: Cursor) -> Mapping[UUID, str]:
+    if cursor[1] != _TELLING:
+        return {}
+    return {rule: words for (organization, rule), words in book.broken.items() if organization == cursor[0]}
+
+
 def _due(until: datetime | None, now: datetime, late: int) -> Iterator[datetime]:
     newest = gauging.minute_of(now, late)
-    minute = newest if until is None else max(until + MINUTE, newest - (MOST_MINUTES - 1) * MINUTE)
+    minute = newest
+    if until is not None and until <= newest + _FAR:  # whoever judged further than that was told another time
+        minute = max(until + MINUTE, newest - (MOST_MINUTES - 1) * MINUTE)
     while minute <= newest:
         yield minute
         minute += MINUTE
 
 
-def _batches(minutes: Sequence[datetime]) -> Iterator[Sequence[datetime]]:
-    for start in range(0, len(minutes), _TOGETHER):
-        yield minutes[start : start + _TOGETHER]
+def _batches(minutes: Sequence[datetime], asked: Mapping[Cursor, Wanted]) -> Iterator[Sequence[datetime]]:
+    """As many at once as can be read at once."""
+    windows = len({window for wanted in asked.values() for _, window in wanted})
+    size = min(_TOGETHER, max(1, _MOST_WINDOWS // max(1, windows)))
+    for start in range(0, len(minutes), size):
+        yield minutes[start : start + size]
 
 
 def _gauges(wanted: Wanted, minutes: Sequence[datetime]) -> Mapping[str, Mapping[datetime, Gauges]]:
-    """By organization; each is read alone where they cannot be read together, and what cannot be read is left out."""
+    """By organization. What cannot be read together is read apart, and what cannot be read at all is left out."""
     organizations = sorted({organization for organization, _ in wanted})
     try:
         return dict.fromkeys(organizations, gauging.read(SCOPE, wanted, minutes))
-    except _REFUSED as error:
+    except REFUSED as error:
         log.warning("rules are read one organization at a time", reason=type(error).__name__)
     found: dict[str, Mapping[datetime, Gauges]] = {}
     for organization in organizations:
-        mine = {key: fields for key, fields in wanted.items() if key[0] == organization}
-        try:
-            found[organization] = gauging.read(Scope.of(organization), mine, minutes)
-        except _REFUSED as error:
-            log.warning("what rules ask for cannot be read", organization=organization, reason=type(error).__name__)
+        mine = {place: fields for place, fields in wanted.items() if place[0] == organization}
+        for read in (gauging.read, gauging.read_apart):
+            try:
+                found[organization] = read(Scope.of(organization), mine, minutes)
+                break
+            except REFUSED as error:
+                log.warning("what rules ask for cannot be read", organization=organization,
+                            apart=read is gauging.read_apart, reason=type(error).__name__)  # fmt: skip
     return found
 
 
-def _judge(
-    cursor: Cursor, rules: Sequence[Ruled], book: Book, minutes: Sequence[datetime],
-    gauges: Mapping[datetime, Gauges], now: datetime,
-) -> Run | None:  # fmt: skip
+def _judge(due: _Due) -> Run | None:
     """One cursor's transaction; None, and nothing of it, where that was not possible."""
-    if rules and not gauges:
-        return None
+    organization, late = due.cursor
+    failed = Run(failed=len(due.rules))
     try:
-        with Scope.of(cursor[0]).enter():
-            return _judged(cursor, rules, book, minutes, gauges, now)
+        if due.gauges or not due.rules:
+            with Scope.of(organization).enter():
+                return _judged(due)
     except Exception as error:
-        log.warning("rules were not judged", organization=cursor[0], reason=type(error).__name__, exc_info=True)
-        _remembered.pop(cursor, None)
-        return None
+        memory.drop(due.cursor)
+        log.warning("rules were not judged", organization=organization, reason=type(error).__name__, exc_info=True)
     except BaseException:
-        _remembered.pop(cursor, None)
+        memory.drop(due.cursor)
         raise
+    try:
+        with Scope.of(organization).enter():
+            evaluations.note(organization, late, failed, now=due.now, took_ms=due.took_ms)
+    except REFUSED as error:
+        log.warning("that rules were not judged is not noted", organization=organization, reason=type(error).__name__)
+    return None
 
 
-def _judged(
-    cursor: Cursor, rules: Sequence[Ruled], book: Book, minutes: Sequence[datetime],
-    gauges: Mapping[datetime, Gauges], now: datetime,
-) -> Run:  # fmt: skip
-    organization, late = cursor
-    until, revision = standings.hold(organization, late, first=minutes[0] - MINUTE)
-    minutes = [minute for minute in minutes if minute > until]
-    if not minutes:
+def _judged(due: _Due) -> Run:
+    organization, late = due.cursor
+    held = standings.hold(organization, late, first=due.minutes[0] - MINUTE)
+    if held is None:  # somebody else is judging them
         return Run()
-    known, resting = _known(cursor, rules, revision)
-    changes, noted, failed = _judge_minutes(rules, known, resting, minutes, gauges)
-    kept = act(organization, list(changes.values()), now)
-    standings.write(organization, kept, noted)
-    broken = {rule: words for (of, rule), words in book.broken.items() if of == organization and late == _TELLING}
-    tell_of_broken(organization, [rule.id for rule in rules], {**failed, **broken}, now)
+    until, revision = held
+    if until > due.minutes[-1] + _FAR:
+        log.warning("minutes that are yet to come were judged before", organization=organization, until=str(until))
+        until = due.minutes[0] - MINUTE
+    minutes = [minute for minute in due.minutes if minute > until]
+    if not minutes or not rulebook.is_still_so(due.book, organization):
+        return Run()  # with rules that were changed meanwhile they are judged at the next look
+    broken = _broken(due.book, due.cursor)
+    stood = memory.recall(due.cursor, due.rules, revision)
+    turn = turns.take(due.rules, stood.known, stood.resting, minutes, due.gauges, gap=minutes[0] > until + MINUTE)
+    kept = _written(due, turn)
+    tell_of_broken(organization, [rule.id for rule in due.rules], {**turn.failed, **broken}, due.now)
     standings.advance(organization, late, until=minutes[-1], changed=bool(kept))
-    _update(known, kept)
-    for change in changes.values():
-        (resting.add if _rests(change.rule, known) else resting.discard)(change.rule.key)
-    # As it is in the database once this transaction is committed; should it fail, it is forgotten.
-    _remembered[cursor] = (revision + bool(kept), len(rules), known, resting)
+    stood.update(kept, [change.rule for change in turn.changes.values()])
+    stood.revision = revision + bool(kept)
+    memory.keep(due.cursor, stood)
+    oldest = (due.now - minutes[0]).total_seconds() - late - 60
+    run = Run(len(minutes), len(due.rules), sum(map(len, stood.known.values())), len(turn.noted),
+              len(turn.failed) + len(broken), max(0.0, oldest))  # fmt: skip
+    evaluations.note(organization, late, run, now=due.now, took_ms=due.took_ms)
     failpoints.reach("rules.judged")
-    groups = sum(map(len, known.values()))
-    oldest = (now - minutes[0]).total_seconds() - late - 60
-    return Run(len(minutes), len(rules), groups, len(noted), len(failed) + len(broken), max(0.0, oldest))
+    return run
 
 
-def _known(cursor: Cursor, rules: Sequence[Ruled], revision: int) -> tuple[Standings, set[str]]:
-    found = _remembered.get(cursor)
-    if found is not None and found[0] == revision and found[1] == len(rules):
-        return found[2], found[3]
-    known = standings.read([rule.id for rule in rules])
-    return known, {rule.key for rule in rules if _rests(rule, known)}
-
-
-def _rests(rule: Ruled, known: Standings) -> bool:
-    kept = known.get(rule.id, {}).get(())
-    return rule.glance is not None and kept is not None and kept.standing.resting
-
-
-def _update(known: Standings, kept: Mapping[Any, Kept | None]) -> None:
-    for (rule, group), one in kept.items():
-        if one is None:
-            known[rule].pop(group, None)
-        else:
-            known.setdefault(rule, {})[group] = one
-
-
-def _judge_minutes(
-    rules: Sequence[Ruled], known: Standings, resting: Set[str], minutes: Sequence[datetime],
-    gauges: Mapping[datetime, Gauges],
-) -> tuple[dict[tuple[UUID, Group], Change], list[Transition], dict[UUID, str]]:  # fmt: skip
-    """What changed over all of the minutes, every transition on the way, and the rules that could not be judged."""
-    changes: dict[tuple[UUID, Group], Change] = {}
-    noted: list[Transition] = []
-    failed: dict[UUID, str] = {}
-    for rule in rules:
+def _written(due: _Due, turn: Turn) -> Mapping[tuple[UUID, Group], Kept | None]:
+    """Alerts and standings of all rules at once; where that fails, rule by rule, so that one keeps no other from it."""
+    organization = due.cursor[0]
+    if not turn.changes:
+        return {}
+    try:
+        with transaction.atomic():
+            kept = act(organization, list(turn.changes.values()), due.now)
+            standings.write(organization, kept, turn.noted)
+            return kept
+    except REFUSED as error:
+        if not _is_about_data(error):
+            raise
+        log.warning("what rules say is written one by one", organization=organization, reason=type(error).__name__)
+    written: dict[tuple[UUID, Group], Kept | None] = {}
+    for rule in {key[0] for key in turn.changes}:
+        changes = [change for key, change in turn.changes.items() if key[0] == rule]
         try:
-            if rule.key in resting and _stays_fine(rule, minutes, gauges):
-                continue
-            before = known.get(rule.id, {})
-            standing = {group: one.standing for group, one in before.items()}
-            for at in minutes:
-                for one in judging.judge(rule, standing, judging.read(rule, gauges[at]), at):
-                    kept = before.get(one.group)
-                    alert = kept.alert if kept else None
-                    after = None if one.after is None else Kept(one.after, alert)
-                    changes[rule.id, one.group] = Change(rule, one.group, kept, after, one.reading)
-                    if one.after is None:
-                        del standing[one.group]
-                    else:
-                        standing[one.group] = one.after
-                    noted += _transition(rule, one, at)
-        except Exception as error:
-            log.warning("a rule cannot be judged", rule=str(rule.id), reason=type(error).__name__, exc_info=True)
-            failed[rule.id] = f"It could not be judged: {type(error).__name__}."
-            noted = [each for each in noted if each.rule_id != rule.id]
-            changes = {key: each for key, each in changes.items() if key[0] != rule.id}
-    return changes, noted, failed
+            with transaction.atomic():
+                kept = act(organization, changes, due.now)
+                standings.write(organization, kept, [each for each in turn.noted if each.rule_id == rule])
+                written |= kept
+        except REFUSED as error:
+            if not _is_about_data(error):
+                raise
+            words = str(error).partition("\n")[0][:200]
+            turn.without(rule, f"What it says cannot be written: {words}")
+    return written
 
 
-def _stays_fine(rule: Ruled, minutes: Sequence[datetime], gauges: Mapping[datetime, Gauges]) -> bool:
-    """As nearly all do that can be told at a glance: what is left is judged in full."""
-    glance, window = rule.glance, rule.windows[0]
-    return glance is not None and all(
-        fine(rule.condition, glance(gauges[at].whole(rule.organization, window))) for at in minutes
-    )
-
-
-def _transition(rule: Ruled, one: judging.Judged, at: datetime) -> Iterator[Transition]:
-    before = one.before.state if one.before else ""
-    after = one.after.state if one.after else "forgotten"
-    if before != after and (before or after != "ok"):
-        because = one.after.because if one.after else "no_data"
-        yield Transition(
-            rule_id=rule.id, version=rule.version, group_values=one.group, at=at, before=before, after=after,
-            because=because, value=one.reading.value, samples=one.reading.samples,
-        )  # fmt: skip
-
-
-def _added(one: Run, other: Run) -> Run:
-    return Run(
-        max(one.minutes, other.minutes), one.rules + other.rules, one.groups + other.groups,
-        one.transitions + other.transitions, one.failed + other.failed, max(one.late, other.late),
-    )  # fmt: skip
-
-
-def _note(done: Run, now: datetime, took_ms: float) -> None:
-    with Scope.of("shared").enter(), connection.cursor() as cursor:
-        cursor.execute(_NOTE, [now, *done, took_ms])
+def _is_about_data(error: Exception) -> bool:
+    """Whether the database refuses what it is told, and not because of how it is at the moment."""
+    return (getattr(error.__cause__, "sqlstate", None) or "")[:2] in _ABOUT_DATA

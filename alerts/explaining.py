@@ -118,9 +118,12 @@ def _verdict(case: Case) -> tuple[bool, str, Tone]:
         return True, f" ({plain(case.state)}): {case.reason}{again}", "bad"
     if not case.known:
         crowd = f"the rule has more groups than the {MOST_GROUPS} that are judged"
-        return False, f": {crowd if case.counted.crowd else 'nothing was measured for such a group'}{again}", "warn"
+        why = crowd if case.counted.crowd else case.unmade or "nothing was measured for such a group"
+        return False, f": {why}{again}", "warn"
     if case.state == FORGOTTEN:
-        return False, ": nothing had been measured for so long that it was forgotten", "plain"
+        crowded = f"larger groups took its place among the {MOST_GROUPS} that are judged"
+        why = crowded if case.changes[0].samples else "nothing had been measured for so long that it was forgotten"
+        return False, f": {why}", "plain"
     return False, f": {case.reason}{again}", "good" if case.because == "fine" and not again else "plain"
 
 

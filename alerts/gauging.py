@@ -1,30 +1,51 @@
 """What the store says of the windows that rules ask for: one question for all organizations and rules that share it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+from django.db import DatabaseError, DataError, InterfaceError
+from django.utils import timezone
+
+from alerts.definitions import DAY
 from alerts.measurements import Filters, Group, Totals, Wanted, Window, folded
 from alerts.rules import MINUTE
-from monitoring.store import current_store
+from monitoring.store import current_store, retention
 from monitoring.store.base import Query
 from monitoring.store.samples import Trace
+from monitoring.store.windows import HOUR, ceil
 from organizations.scope import Scope
 
+Place = tuple[str, Window]  # a window of an organization
+REFUSED = (DatabaseError, InterfaceError)
+_GONE = "Of that time minutes are not kept any more, they are since {:%Y-%m-%d %H:%M} UTC."
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _ALL = 36_500 * 86_400  # seconds: a step in which everything falls, so that a window is one total
 
 
-class Gauges:
-    """The totals of windows that end with one minute."""
+class Unread(Exception):
+    """Why a window could not be read, in words for the owner of a rule."""
 
-    def __init__(self, totals: Mapping[tuple[str, Window], Totals]) -> None:
-        self._totals = totals
+
+class Gauges:
+    """The totals of windows that end with one minute; `unread` says why some of them could not be read."""
+
+    def __init__(self, totals: Mapping[Place, Totals], unread: Mapping[Place, str] = MappingProxyType({})) -> None:
+        self.totals, self.unread = totals, unread
         self._folded: dict[Any, Totals] = {}
 
     def whole(self, organization: str, window: Window) -> Totals:
-        """By all that the window is told apart by."""
-        return self._totals.get((organization, window), _NONE)
+        """By all that the window is told apart by.
+
+        Raises:
+            Unread: where that could not be read.
+        """
+        place = (organization, window)
+        if (why := self.unread.get(place)) is not None:
+            raise Unread(why)
+        return self.totals.get(place, _NONE)
 
     def of(self, organization: str, window: Window, filters: Filters, by: tuple[str, ...]) -> Totals:
         """Filtered and grouped; what several rules ask alike is worked out once."""
@@ -40,16 +61,69 @@ _NONE: Totals = {}
 
 def read(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
          sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
-    """What these windows hold, for each minute with which they end."""
+    """What these windows hold, for each minute with which they end.
+
+    One of less than a day from a time of which minutes are not kept any more cannot be read: asked for, it is `Unread`.
+    """
     ends = list(minutes)
-    found: dict[datetime, dict[tuple[str, Window], Totals]] = {end: {} for end in ends}
-    _read_inferences(scope, wanted, found, sources)
-    _read_families(scope, wanted, found, sources)
-    return {end: Gauges(totals) for end, totals in found.items()}
+    found: dict[datetime, dict[Place, Totals]] = {end: {} for end in ends}
+    since = {organization: _minutes_since(organization) for organization in {place[0] for place in wanted}}
+    gone = {place: _GONE.format(since[place[0]]) for place in wanted
+            if place[1].minutes < DAY and _start(min(ends), place[1]) < since[place[0]]}  # fmt: skip
+    there = {place: fields for place, fields in wanted.items() if place not in gone}
+    for own in _alike(scope, there, since, min(ends, default=_NEVER)):
+        _read_inferences(own, {place: fields for place, fields in there.items() if place[0] in own}, found, sources)
+    _read_families(scope, there, found, sources)
+    return {end: Gauges(totals, gone) for end, totals in found.items()}
+
+
+def read_apart(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
+               sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
+    """As `read`, window by window, so that one that cannot be read keeps no other from it: asked for, it is `Unread`.
+
+    Raises:
+        DatabaseError: where none could be read, and not for what they hold.
+    """
+    ends = list(minutes)
+    totals: dict[datetime, dict[Place, Totals]] = {end: {} for end in ends}
+    unread: dict[Place, str] = {}
+    away: Exception | None = None
+    for place in sorted(wanted, key=lambda place: (place[1].minutes, place)):  # the quick ones first
+        try:
+            found = read(scope, {place: wanted[place]}, ends, sources=sources)
+        except REFUSED as error:
+            unread[place] = str(error).partition("\n")[0][:200]
+            away = away if isinstance(error, DataError) else error
+        else:
+            for end, gauges in found.items():
+                totals[end] |= gauges.totals
+                unread |= gauges.unread
+    if away is not None and len(unread) == len(wanted):
+        raise away
+    return {end: Gauges(own, unread) for end, own in totals.items()}
+
+
+def _minutes_since(organization: str) -> datetime:
+    """From when on windows are exact to the minute."""
+    return ceil(retention.of(organization).minutes_since(timezone.now()), HOUR)
+
+
+def _alike(scope: Scope, wanted: Wanted, since: Mapping[str, datetime], end: datetime) -> Iterator[Scope]:
+    """Organizations that are read together: an answer to several reaches only as far as the data of each of them do."""
+    first: dict[str, datetime] = {}
+    for organization, window in wanted:
+        if not window.subject and organization in scope:
+            first[organization] = min(first.get(organization, end), _start(end, window))
+    earliest = min(first.values(), default=end)
+    together = [organization for organization in first if since[organization] <= earliest]
+    if together:
+        yield Scope.of(*together)
+    for organization in sorted(first.keys() - set(together)):
+        yield Scope.of(organization)
 
 
 def _read_inferences(
-    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[tuple[str, Window], Totals]],
+    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[Place, Totals]],
     sources: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
     fields: dict[Window, frozenset[str]] = {}
@@ -71,7 +145,7 @@ def _read_inferences(
 
 
 def _read_families(
-    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[tuple[str, Window], Totals]],
+    scope: Scope, wanted: Wanted, found: Mapping[datetime, dict[Place, Totals]],
     sources: tuple[str, ...] | None,
 ) -> None:  # fmt: skip
     asked = [(end, *one) for end in found for one in sorted(wanted) if one[1].subject]

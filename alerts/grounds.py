@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from alerts import rule_words, saying
 from alerts.measurements import MOST_GROUPS
 from alerts.recollection import FORGOTTEN, Changed, Judged
 from alerts.recounting import Recount
 from alerts.rulebook import Ruled
-from alerts.rules import MINUTE, Because, Condition, Hours, Reading, Standing, breaches
+from alerts.rules import MINUTE, Because, Hours, Reading, Standing, breaches
 from alerts.tellings import Line, Told, clock
 from organizations.lists import Tone
 
@@ -58,12 +58,27 @@ class Case(Struct, frozen=True, kw_only=True):
         """The value, and what was asked of it."""
         one, reading = self.rule.definition, self.counted.reading
         value = saying.quantity(reading.value, one.unit) if reading else "a value that is not known"
-        return f"{value}; asked is {saying.asked(one)}"
+        return f"{self.unmade or value}; asked is {saying.asked(one)}"
+
+    @property
+    def unmade(self) -> str:
+        """Why there is no value although something was measured; "" where that is not so."""
+        parts, change = self.counted.parts, self.rule.definition.change
+        if parts is None:
+            return ""
+        if parts.now.value is not None:
+            return f"there is nothing to compare with {rule_words.before(change)}"
+        kind = "call" if self.rule.definition.of_inferences else "reading"
+        return f"no value is known of {parts.counted:,} {kind}{'' if parts.counted == 1 else 's'}"
 
     @property
     def reason(self) -> str:
+        standing = self.counted.standing
+        if self.because == "no_data" and self.unmade:
+            return self.unmade
         if self.because is not None:
-            return rule_words.BECAUSES[self.because]
+            better = standing is not None and rule_words.is_better(self.rule.condition, standing)
+            return rule_words.reason(self.because, better=better)
         return "why is not known any more" if self.state in FIRING else "nothing was known to be wrong"
 
 
@@ -78,7 +93,7 @@ def grounds(case: Case) -> Iterator[Line]:
     if standing is not None and not case.again:
         yield from _of_standing(case.rule, standing)
     if reading is not None and reading.value is None:
-        yield _of_silence(case.rule.condition, standing)
+        yield _of_silence(case, standing)
     if case.rule.condition.hours is not None:
         yield _of_hours(case.rule.condition.hours, case.judged.minute)
     yield from _of_state(case)
@@ -102,17 +117,37 @@ def _of_value(case: Case, reading: Reading) -> Iterator[Line]:
     one = case.rule.definition
     yield Line("Measured", rule_words.subject(one))
     words = f"{saying.quantity(reading.value, one.unit)}, of {_samples(reading.samples)}"
+    if case.unmade:
+        words = _unmade(case)
     last = case.changes[0] if case.changes else None
     if last and last.at == case.judged.minute and last.samples is not None and last.value != reading.value:
         then = f"{saying.quantity(last.value, one.unit)}, of {_samples(last.samples)}"
         words = f"{words}, with what came later; it was judged by {then}"
     yield Line("Value", words)
     if case.rule.condition.least:
-        enough = reading.samples >= case.rule.condition.least
-        asked = f"at least {case.rule.condition.least:,} are asked for"
-        yield Line("Samples", f"{reading.samples:,}; {asked}", "plain" if enough else "warn")
+        yield _of_samples(case, reading)
     if case.counted.crowd and not case.known:
         yield Line("Groups", f"{case.counted.crowd:,} more than the {MOST_GROUPS} that are judged", "warn")
+
+
+def _unmade(case: Case) -> str:
+    """What there was without a value: "none: there is nothing to compare with a week ago; now 6 inferences, of 6"."""
+    parts, one = case.counted.parts, case.rule.definition
+    if parts is None or parts.before is None:
+        return f"none: {case.unmade}"
+    unit = structs.replace(one, change="").unit
+    now, before = (saying.quantity(side.value, unit) for side in (parts.now, parts.before))
+    return f"none: {case.unmade}; it is {now} now, and was {before} then"
+
+
+def _of_samples(case: Case, reading: Reading) -> Line:
+    condition = case.rule.condition
+    words = f"{reading.samples:,}; at least {condition.least:,} are asked for"
+    enough = reading.samples >= condition.least
+    changed = bool(case.changes) and case.changes[0].at == case.judged.minute
+    if not enough and reading.value is not None and condition.no_data in ("keep", "alert") and not changed:
+        words = f"{words}, and with fewer it stays as it was"
+    return Line("Samples", words, "plain" if enough else "warn")
 
 
 def _samples(number: int) -> str:
@@ -124,7 +159,7 @@ def _of_condition(rule: Ruled, reading: Reading) -> Iterator[Line]:
     value = 0.0 if reading.value is None and condition.no_data == "zero" else reading.value
     for name, threshold in (("Warning", condition.warning), ("Critical", condition.critical)):
         if threshold is not None and value is not None:
-            asked = f"{saying.sign(condition.operator)} {saying.quantity(threshold, unit)}"
+            asked = f"{saying.sign(condition.operator)} {saying.limit(threshold, unit)}"
             beyond = breaches(condition.operator, value, threshold)
             yield Line(name, f"{'beyond' if beyond else 'not beyond'} {asked}", "bad" if beyond else "good")
 
@@ -141,16 +176,20 @@ def _of_standing(rule: Ruled, standing: Standing) -> Iterator[Line]:
     if standing.because == "clearing":
         clear = condition.critical_clear if standing.level == "critical" else condition.warning_clear
         yield Line("Clears", f"not yet: the value is still {saying.sign(condition.operator)} "
-                             f"{saying.quantity(clear, unit)}", "bad")  # fmt: skip
+                             f"{saying.limit(clear, unit)}", "bad")  # fmt: skip
     if standing.cleared is not None:
         until = clock(standing.cleared + condition.keep * MINUTE)
-        yield Line("Kept firing", f"clear since {clock(standing.cleared)}; kept for {saying.span(condition.keep)}, "
-                                  f"until {until}", "bad")  # fmt: skip
+        lesser = standing.level == "critical" and condition.warning is not None and standing.calm != standing.cleared
+        better, kept = ("no longer critical", "kept so") if lesser else ("clear", "kept")
+        words = f"{better} since {clock(standing.cleared)}; {kept} for {saying.span(condition.keep)}, until {until}"
+        yield Line("Kept firing", words, "bad")
 
 
-def _of_silence(condition: Condition, standing: Standing | None) -> Line:
+def _of_silence(case: Case, standing: Standing | None) -> Line:
+    condition = case.rule.condition
     words = _POLICIES[condition.no_data].format(silent=saying.span(condition.silent))
-    since = f"; nothing since {clock(standing.silent)}" if standing and standing.silent else ""
+    nothing = "no value" if case.unmade else "nothing"
+    since = f"; {nothing} since {clock(standing.silent)}" if standing and standing.silent else ""
     return Line("No data", f"{words}{since}", "warn")
 
 

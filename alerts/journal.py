@@ -80,6 +80,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     ended: datetime | None
     goes_on: str
 
+    @property
+    def why(self) -> str:
+        """Why it stands as it does: of what was dropped after a try first why that was, then what was answered."""
+        if self.delivery.state in ("expired", "skipped"):
+            return "; ".join(filter(None, (self.because, self.said)))
+        return self.said or self.because
+
 
 def entries(found: Iterable[Delivery]) -> list[Entry]:
     """These with the words of their last tries, in one query; their channels are best selected with them."""

@@ -11,7 +11,7 @@ from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from alerts.definitions import QUANTILES, WEEK, Definition, measure_of
-from alerts.rules import Reading
+from alerts.rules import BEYOND, Reading
 from alerts.summed import divided, gauged
 from monitoring.families import HTTP_BOUNDS, TASK_BOUNDS
 from monitoring.store.base import Summary
@@ -19,6 +19,7 @@ from monitoring.store.samples import Span
 
 Group = tuple[str, ...]  # the values of what a rule is grouped by, in its order
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
+_MOST_SAMPLES = 2**62
 MOST_GROUPS = 200  # of one rule; the others are counted and not judged
 # A bucket that did not grow is not told of, and is where the next one begins all the same.
 _BOUNDS = {"cockpit_http_request_duration_seconds": HTTP_BOUNDS, "cockpit_task_duration_seconds": TASK_BOUNDS}
@@ -41,7 +42,7 @@ Wanted = Mapping[tuple[str, Window], frozenset[str]]
 Total = Summary | Span
 Totals = Mapping[Group, Total]  # of a window, by the values of its `dims`; folded, by those of the rule's `by`
 Read = Callable[[Sequence[Totals]], dict[Group, Reading]]  # given the folded totals of a rule's windows, in their order
-Glance = Callable[[Totals], Reading]
+Glance = Callable[[Totals], bool]  # whether all is well
 NOTHING = Reading(None, 0)
 
 
@@ -63,17 +64,23 @@ def filters(one: Definition) -> Filters:
 
 
 def glance(one: Definition) -> Glance | None:
-    """The reading of a rule about one set of names, straight from the totals of its only window: what `reader` makes of
-    what `folded` leaves, at a fraction of the cost. None for a rule that takes more.
+    """Whether a rule about one set of names is fine, straight from the totals of its only window: as `fine` says it of
+    what `reader` makes of what `folded` leaves, at a fraction of the cost. None for a rule that takes more.
     """
-    asked = filters(one)
+    asked, condition = filters(one), one.condition
+    thresholds = [each for each in (condition.warning, condition.critical) if each is not None]
+    nearest = min if condition.operator in ("gt", "gte") else max
     if not one.of_inferences or one.change or one.by or not all(_is_exact(values) for _, values in asked):
         return None
     place, (value, samples, _) = _same(tuple(value for _, (value,) in asked)), gauged(one)
+    beyond, threshold, least = BEYOND[condition.operator], nearest(thresholds, default=None), condition.least
 
-    def look(totals: Totals) -> Reading:
+    def look(totals: Totals) -> bool:
         total = totals.get(place)
-        return Reading(value(total), samples(total)) if isinstance(total, Summary) else NOTHING
+        if not isinstance(total, Summary) or (least and samples(total) < least):
+            return False
+        found = value(total)
+        return found is not None and (threshold is None or not beyond(found, threshold))
 
     return look
 
@@ -184,8 +191,13 @@ def _ratios(one: Definition, upper: Totals, lower: Totals) -> dict[Group, Readin
         total = upper.get(group, _STOOD if counts else None)
         if isinstance(total, Span) and isinstance(other, Span):
             value = divided(total.total, other.total) if counts else divided(total.mean, other.mean)
-            found[group] = Reading(_plain(value), round(other.total) if counts else total.count)
+            found[group] = Reading(_plain(value), _samples(other.total) if counts else total.count)
     return found
+
+
+def _samples(number: float) -> int:
+    """Counters may grow beyond what a column holds."""
+    return round(min(number, _MOST_SAMPLES))
 
 
 _STOOD = Span(0, 0.0, 0.0, 0.0, 0.0)
@@ -208,7 +220,7 @@ def _quantile(share: float, buckets: Sequence[tuple[float, float]], bounds: Sequ
     first = max((bound for bound in bounds if bound < buckets[0][0]), default=0.0)
     (low, under), (high, upto) = next(pair for pair in pairwise([(first, 0.0), *buckets]) if pair[1][1] >= rank)
     value = low if high == inf else low + (high - low) * (rank - under) / (upto - under or 1)
-    return Reading(_plain(value), round(count))
+    return Reading(_plain(value), _samples(count))
 
 
 def _float(text: str) -> float:

@@ -13,10 +13,11 @@ from alerts.states import Report
 from organizations.scope import Scope
 
 RULE_FAILED = "rule_failed"
+# Whoever changes a rule ends its error at once, and leaves the alert until it is judged again.
 _STANDING = """
 SELECT rule.id, rule.key, rule.name, rule.error, rule.error_alert_id, coalesce(person.username, '')
 FROM alerts_rule AS rule LEFT JOIN organizations_user AS person ON person.id = rule.owner_id
-WHERE rule.organization_id = %s AND (rule.error <> '' OR rule.id = ANY(%s))
+WHERE rule.organization_id = %s AND (rule.error <> '' OR rule.error_alert_id IS NOT NULL OR rule.id = ANY(%s))
 """
 _SET = """
 UPDATE alerts_rule SET error = %s, error_at = %s, error_alert_id = %s WHERE id = %s AND organization_id = %s

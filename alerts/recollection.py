@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from alerts import gauging, rulebook, standings
 from alerts.definitions import Definition, decoded
-from alerts.evaluation import KEPT
+from alerts.evaluations import KEPT
 from alerts.fingerprints import fingerprint
 from alerts.measurements import Group
 from alerts.mishaps import RULE_FAILED
@@ -29,11 +29,11 @@ _VERSIONS = """
 SELECT version, at, by, state, definition::text FROM alerts_rule_version
 WHERE rule_id = %s AND organization_id = %s AND at <= %s ORDER BY version DESC LIMIT %s
 """
-# Every evaluation judges all that is due, so that the first one after a minute was due, and the rule had begun, has
-# judged it.
+# Every evaluation of these rules that came to anything judged all that was due, so that the first one after a minute
+# was due, and the rule had begun, has judged it.
 _JUDGED = """
 SELECT (SELECT until FROM alerts_judged WHERE organization_id = %(organization)s AND late = %(late)s), due,
-    (SELECT min(at) FROM alerts_evaluation WHERE organization_id = 'shared'
+    (SELECT min(at) FROM alerts_evaluation WHERE organization_id = %(organization)s AND late = %(late)s AND minutes > 0
         AND at >= greatest(due, %(begun)s) AND at < due + %(within)s)
 FROM unnest(%(dues)s::timestamptz[]) AS due ORDER BY due DESC
 """

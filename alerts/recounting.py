@@ -5,52 +5,89 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from alerts import gauging, judging, rehearsal, simulation
+from alerts import gauging, judging, measurements, rehearsal, simulation, standings
 from alerts.definitions import DAY
+from alerts.gauging import Gauges, Unread
 from alerts.measurements import NOTHING, Group
 from alerts.recollection import FORGOTTEN, Changed, Version
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Level, Reading, Standing, State, decide
-from monitoring.store import retention
+from monitoring.store.base import Summary
 from organizations.scope import Scope
 
 _MOST = 2 * DAY  # minutes before the one that is asked for that are judged again
-_LONGEST = DAY  # the window of a rule of which they are: a longer one takes long to read
+_MOST_WORK = 60_000  # minutes of series that are read for it: what the store adds up in a few seconds
 _STATES: Mapping[str, State] = {one: one for one in ("ok", "pending", "warning", "critical", "no_data")}
 _LEVELS: Mapping[str, Level] = {"warning": "warning", "critical": "critical"}
 
 
+class Parts(Struct, frozen=True):
+    """What there was where no value could be made of it: now, of so many calls or readings, and what it is compared
+    with (None where it is with nothing).
+    """
+
+    now: Reading
+    counted: int
+    before: Reading | None
+
+
 class Recount(Struct, frozen=True, kw_only=True):
     """`reading` is None where the data cannot be read, for the reason in `missing`; `standing` is None then too, and
-    for a group of which nothing was measured. `crowd` is how many groups more the rule has than are judged.
+    for a group of which nothing was measured. `crowd` is how many groups more the rule has than are judged; `parts`
+    is None where there is a value, or nothing was measured.
     """
 
     reading: Reading | None = None
     standing: Standing | None = None
     crowd: int = 0
     missing: str = ""
+    parts: Parts | None = None
 
 
 def recount(
     rule: Ruled, group: Group, version: Version, changes: Sequence[Changed], minute: datetime, now: datetime
 ) -> Recount:  # fmt: skip
     """Of the minute that ends then. `changes` are those of the group until then, the newest first."""
-    reach = max(window.minutes + window.back for window in rule.windows) * MINUTE
-    if minute - reach < retention.of(rule.organization).minutes_since(now):
+    known = simulation.known_since(rule, now)
+    if minute - MINUTE < known:
         return Recount(missing="it is not known any more: minutes are not kept for so long")
     try:
         gauges = gauging.read(Scope.of(rule.organization), judging.wanted([rule]), [minute])[minute]
         found = judging.read(rule, gauges)
+    except Unread as error:
+        return Recount(missing=str(error))
     except DatabaseError:
         return Recount(missing="the store did not answer in time")
     reading = found.get(group, NOTHING)
     standing = _decided(rule, changes, reading, minute)
-    if all(window.minutes <= _LONGEST for window in rule.windows):
+    if most := _most(rule, gauges):
+        start = max(known, _start(rule, version, changes, minute), minute - most * MINUTE)
         with suppress(DatabaseError):
-            standing = _judged_again(rule, group, version, changes, minute)
-    return Recount(reading=reading, standing=standing, crowd=judging.overflow(rule, {}, found))
+            standing = _judged_again(rule, group, changes, start, minute)
+    stand = {group: kept.standing for group, kept in standings.read([rule.id]).get(rule.id, {}).items()}
+    parts = _parts(rule, group, gauges) if group in found and reading.value is None else None
+    return Recount(reading=reading, standing=standing, crowd=judging.overflow(rule, stand, found), parts=parts)
+
+
+def _most(rule: Ruled, gauges: Gauges) -> int:
+    """How many minutes there is time to judge again, by how many series there are now; none of what takes too long."""
+    series = [len(gauges.whole(rule.organization, window)) for window in rule.windows]
+    filling = sum(number * window.minutes for number, window in zip(series, rule.windows))
+    return min(_MOST, max(0, _MOST_WORK - filling) // max(1, sum(series)))
+
+
+def _parts(rule: Ruled, group: Group, gauges: Gauges) -> Parts | None:
+    """Of a group that has a reading."""
+    totals = [gauges.of(rule.organization, window, rule.filters, rule.by) for window in rule.windows]
+    half = len(totals) // 2 if rule.definition.change else len(totals)
+    read = measurements.reader(structs.replace(rule.definition, change=""))
+    now = read(totals[:half]).get(group, Reading(0.0))  # it is added up, or there would be no reading of it
+    before = read(totals[half:]).get(group, NOTHING) if rule.definition.change else None
+    total = totals[0].get(group)
+    counted = total.inferences if isinstance(total, Summary) else now.samples
+    return Parts(now, counted, before) if counted or now.value is not None else None
 
 
 def _decided(rule: Ruled, changes: Sequence[Changed], reading: Reading, minute: datetime) -> Standing | None:
@@ -62,13 +99,12 @@ def _decided(rule: Ruled, changes: Sequence[Changed], reading: Reading, minute: 
 
 
 def _judged_again(
-    rule: Ruled, group: Group, version: Version, changes: Sequence[Changed], minute: datetime
+    rule: Ruled, group: Group, changes: Sequence[Changed], start: datetime, minute: datetime
 ) -> Standing | None:
     """Each minute since it was calm, as far as this version goes back."""
-    start = _start(rule, version, changes, minute)
     before = next((_stood(one) for one in changes if one.at <= start), None)
     minutes = [(at, {group: found[group]} if group in found else {})
-               for at, found in simulation.minutes(rule, start, minute)]  # fmt: skip
+               for at, found in simulation.minutes(rule, start, minute, group=group)]  # fmt: skip
     return rehearsal.standings(rule, minutes, {group: before} if before else {}).get(group)
 
 

@@ -14,7 +14,6 @@ from alerts.rules import LEVELS, MINUTE, Level, Reading, Standing
 
 Minutes = Sequence[tuple[datetime, Mapping[Group, Reading]]]
 WEEK = timedelta(days=7)
-_MOST_TRIES = 9  # of thresholds: halving the range so often finds one
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -137,24 +136,30 @@ def _peak(one: Episode, minutes: Minutes, worst: Callable[..., float]) -> float 
 
 def proposal(rule: Ruled, minutes: Minutes, *, a_week: float = 2.0) -> float | None:
     """The threshold, rounded to three digits, nearest to what is usual with which the worst level that the rule has
-    would have begun at most so often a week; None where no data were found.
+    would have begun at most so often a week. None where no data were found, and where it would have with none of them:
+    a silence that is an alert of its own begins with any.
     """
-    values = sorted({reading.value for _, found in minutes for reading in found.values() if reading.value is not None})
+    values = {reading.value for _, found in minutes for reading in found.values() if reading.value is not None}
     if not values:
         return None
+    if rule.condition.no_data == "zero":
+        values.add(0.0)  # which silence counts as
     up = rule.condition.operator in ("gt", "gte")
     near = partial(_rounded, up=up, beyond=rule.condition.operator in ("gte", "lte"))
-    ordered = values if up else values[::-1]
+    ordered = sorted(values, reverse=not up)
     low, high = 0, len(ordered) - 1
-    for _ in range(_MOST_TRIES + len(ordered).bit_length()):
-        if low >= high:
-            break
+    while low < high:
         middle = (low + high) // 2
-        if rehearse(_with_threshold(rule, near(ordered[middle])), minutes).episodes_a_week <= a_week:
+        if _is_rare(rule, near(ordered[middle]), minutes, a_week):
             high = middle
         else:
             low = middle + 1
-    return near(ordered[high])
+    found = near(ordered[high])
+    return found if _is_rare(rule, found, minutes, a_week) else None
+
+
+def _is_rare(rule: Ruled, threshold: float, minutes: Minutes, a_week: float) -> bool:
+    return rehearse(_with_threshold(rule, threshold), minutes).episodes_a_week <= a_week
 
 
 def _with_threshold(rule: Ruled, threshold: float) -> Ruled:

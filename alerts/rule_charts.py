@@ -9,7 +9,7 @@ from msgspec import Struct
 from alerts.measurements import Group
 from alerts.rehearsal import Episode, Minutes
 from alerts.rules import MINUTE, Condition
-from alerts.saying import quantity
+from alerts.saying import limit, name_of, quantity
 from organizations.lists import Tone
 
 MOST_LINES = 4
@@ -17,6 +17,8 @@ LEVEL_TONES: Mapping[str, Tone] = {"critical": "bad", "warning": "warn", "no_dat
 _PLANE = 1000
 _COLUMNS = 360  # in which the minutes are drawn: further ones could not be told apart
 _HITS = 60
+_LONGEST_SIGN = 5  # letters, as in GiB/s
+_LEAST, _MOST = 1e-290, 1e290  # of what is drawn
 _HOUR = timedelta(hours=1)
 _INTERVALS = tuple(number * _HOUR for number in (1, 2, 4, 6, 12, 24, 48, 96, 168))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,18 +104,25 @@ def chart(minutes: Minutes, episodes: Sequence[Episode], condition: Condition, u
     scale = _Scale([*known, *(value for _, value in thresholds)])
     place = _Place(start, end)
     return Chart(
-        description=f"{place.said(start)} to {place.said(end)}, {len(episodes)} episodes.",
-        lines=[Line(f"s{number}", _name(group), _path(points, scale))
+        description=f"{place.said(start)} to {place.said(end)}, {_episodes(len(episodes))}.",
+        lines=[Line(f"s{number}", name_of(group), _path(points, scale))
                for number, (group, points) in enumerate(drawn.items(), 1)],
         more=max(0, len(groups) - MOST_LINES),
-        levels=[Level(scale.at(value), f"{name} {quantity(value, unit)}", LEVEL_TONES[name])
+        levels=[Level(scale.at(value), f"{name} {limit(value, unit)}", LEVEL_TONES[name])
                 for name, value in thresholds],
         bands=[Band(place.at(one.began), place.wide(one.began, one.ended or end), LEVEL_TONES[one.level])
                for one in episodes],
         hits=_hits(drawn, place, worst, unit),
         x_ticks=place.ticks(),
-        y_ticks=[Tick(scale.at(value), quantity(value, unit)) for value in scale.ticks],
+        y_ticks=[Tick(scale.at(value), _mark(value, unit)) for value in scale.ticks],
     )  # fmt: skip
+
+
+def _mark(value: float, unit: str) -> str:
+    """As it stands on the axis, where there is no room for a unit that is a long word: thresholds are told with it."""
+    text = quantity(value, unit)
+    number, _, sign = text.rpartition(" ")
+    return number if number and len(sign) > _LONGEST_SIGN else text
 
 
 def spark(points: Points, threshold: float | None, unit: str) -> Spark:
@@ -125,8 +134,8 @@ def spark(points: Points, threshold: float | None, unit: str) -> Spark:
     return Spark(_path(points, scale), scale.at(threshold) if near and threshold is not None else "", title)
 
 
-def _name(group: Group) -> str:
-    return ", ".join(value for value in group if value)
+def _episodes(number: int) -> str:
+    return f"{number:,} episode{'' if number == 1 else 's'}"
 
 
 def _chosen(minutes: Minutes, episodes: Sequence[Episode], worst: Worst) -> list[Group]:
@@ -156,12 +165,12 @@ class _Scale:
     """From values to heights: from nothing on, unless all of them lie close together far from there."""
 
     def __init__(self, values: Sequence[float]) -> None:
-        low, high = min(values, default=0.0), max(values, default=1.0)
+        low, high = _tame(min(values, default=0.0)), _tame(max(values, default=1.0))
         if low > 0 and low < 0.6 * high:
             low = 0.0
         elif high < 0 and high > 0.6 * low:
             high = 0.0
-        if low == high:
+        if math.isclose(low, high, rel_tol=1e-12):  # nothing that could be told apart
             low, high = (0.0, high) if high > 0 else (low, 0.0) if low < 0 else (0.0, 1.0)
         step = _step((high - low) / 4)
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -174,6 +183,11 @@ class _Scale:
 
     def at(self, value: float) -> str:
         return f"{100 * self.share(value):.2f}%"
+
+
+def _tame(value: float) -> float:
+    """Within what can be added and divided: a scale of the largest or smallest numbers there are has no steps."""
+    return 0.0 if abs(value) < _LEAST else min(_MOST, max(-_MOST, value))
 
 
 def _step(rough: float) -> float:
@@ -225,7 +239,7 @@ class _Place:
 
     @staticmethod
     def said(moment: datetime) -> str:
-        return f"{moment:%a} {moment.day} {moment:%b} {moment:%H:%M}"
+        return f"{moment:%a} {moment.day} {moment:%b} {moment:%H:%M} UTC"
 
 
 def _hits(drawn: Mapping[Group, Points], place: _Place, worst: Worst, unit: str) -> list[Hit]:
@@ -239,6 +253,6 @@ def _hits(drawn: Mapping[Group, Points], place: _Place, worst: Worst, unit: str)
         for group, points in drawn.items():
             values = [value for value in points[low:high] if value is not None]
             words = quantity(worst(values) if values else None, unit)
-            lines.append(f"{_name(group)}: {words}" if group else words)
+            lines.append(f"{name_of(group)}: {words}" if group else words)
         found.append(Hit(f"{100 * strip / number:.2f}%", f"{100 / number:.2f}%", "\n".join(lines)))
     return found

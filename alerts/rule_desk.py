@@ -14,9 +14,9 @@ from alerts.definitions import Definition
 from alerts.measurements import Group
 from alerts.models import AlertRule
 from alerts.rule_states import FIRING, GROUP_STATES, STATE_TONES, Stood, read, readings, stand
-from alerts.rule_words import BECAUSES
 from alerts.rulebook import Unsound
 from alerts.rules import Reading
+from alerts.saying import name_of
 from alerts.standings import Kept
 from organizations.lists import Tone
 
@@ -29,7 +29,12 @@ _VERSIONS = """
 SELECT version, at, by, state, definition::text FROM alerts_rule_version WHERE rule_id = %s
 ORDER BY version DESC LIMIT %s
 """
-_OPEN = "SELECT count(*) FROM alerts_standing WHERE rule_id = %s AND alert_id IS NOT NULL"
+# What people have resolved meanwhile is over already; that the rule cannot be judged may be an alert of its own.
+_OPEN = """
+SELECT count(*) FROM alerts_alert WHERE organization_id = %(organization)s AND status <> 'resolved' AND (
+    id = %(error)s OR id IN (SELECT alert_id FROM alerts_standing WHERE rule_id = %(rule)s
+        AND organization_id = %(organization)s AND alert_id IS NOT NULL))
+"""
 _NOTHING = Reading(None, 0)
 
 
@@ -132,7 +137,7 @@ def switch(rule: AlertRule, act: Act, *, now: datetime, by: str) -> bool:
 def open_alerts(rule: AlertRule) -> int:
     """How many alerts end with it."""
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN, [rule.pk])
+        cursor.execute(_OPEN, {"rule": rule.pk, "organization": rule.organization_id, "error": rule.error_alert_id})
         return int(cursor.fetchone()[0])
 
 
@@ -154,25 +159,24 @@ def _values(rule: AlertRule, one: Definition | None, now: datetime) -> tuple[dat
 def _standing(group: Group, kept: Kept, reading: Reading, one: Definition | None) -> Standing:
     standing = kept.standing
     return Standing(
-        name=_name(group), state=standing.state, tone=STATE_TONES[standing.state], since=standing.since,
-        because=BECAUSES.get(standing.because, standing.because),
+        name=name_of(group), state=standing.state, tone=STATE_TONES[standing.state], since=standing.since,
+        because=rule_words.reason(
+            standing.because, samples=reading.samples if reading.value is None else 0,
+            better=one is not None and rule_words.is_better(one.condition, standing)),
         value=saying.quantity(reading.value, one.unit if one else ""), samples=reading.samples,
         alert=kept.alert if standing.state in FIRING else None,
     )  # fmt: skip
-
-
-def _name(group: Sequence[str]) -> str:
-    return ", ".join(filter(None, group))
 
 
 def _transitions(rule: AlertRule, one: Definition | None) -> Iterator[Transition]:
     with connection.cursor() as cursor:
         cursor.execute(_TRANSITIONS, [rule.pk, MOST_TRANSITIONS])
         rows = cursor.fetchall()
-    for at, _, group, before, after, because, value, _ in rows:
+    for at, _, group, before, after, because, value, samples in rows:
         yield Transition(
-            at=at, name=_name(group), before=before.replace("_", " "), after=after.replace("_", " "),
-            tone=STATE_TONES.get(after, "plain"), because=BECAUSES.get(because, because),
+            at=at, name=name_of(tuple(group)), before=before.replace("_", " "), after=after.replace("_", " "),
+            tone=STATE_TONES.get(after, "plain"),
+            because=rule_words.reason(because, samples=samples if value is None else 0),
             value=saying.quantity(value, one.unit if one else ""),
         )  # fmt: skip
 

@@ -1,10 +1,10 @@
 """A rule's definition as what its form holds, in both directions. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from alerts import soundness
-from alerts.definitions import Definition
+from alerts import saying, soundness
+from alerts.definitions import MEASURES, Definition
 from alerts.rule_words import (
     MINUTES,
     SECONDS,
@@ -25,6 +25,17 @@ THRESHOLDS = ("warning", "warning_clear", "critical", "critical_clear")
 _AS_TYPED = ("aggregation", "per", "change", "alert_type", "developer", "executive", "runbook")
 _EVERY_DAY = tuple(range(7))
 _FIELDS: Mapping[str, str] = {"hours": "hours_from"}  # where a fault is told that is about something of another name
+_OF_ALL = frozenset({("errors", "inferences"), ("retries", "inferences"), ("unpriced", "inferences")})  # parts of it
+_NONE: frozenset[str] = frozenset()
+_MEASURED = frozenset({"measure", "family", "aggregation", "per", "change"})  # what a threshold's unit is made of
+# Of which fields those are that have to be clear before a fault of one says anything.
+_RESTS: Mapping[str, frozenset[str]] = {
+    "family": frozenset({"measure"}), "aggregation": frozenset({"measure", "family"}),
+    "per": frozenset({"measure", "family", "aggregation"}), "filters": frozenset({"measure", "family"}),
+    "by": frozenset({"measure", "family"}), "window": frozenset({"change"}),
+    "developer": frozenset({"by"}), "executive": frozenset({"by"}),
+    **{name: frozenset({"operator", "no_data", *THRESHOLDS}) for name in THRESHOLDS},
+}  # fmt: skip
 
 
 def written(one: Definition, zone: str) -> dict[str, Any]:
@@ -52,15 +63,35 @@ def written(one: Definition, zone: str) -> dict[str, Any]:
     }
 
 
-def read(given: Mapping[str, Any], zone: str) -> tuple[Definition, dict[str, str]]:
-    """The definition that the form's fields are, and what is wrong with them: a sentence that begins with "must".
+def read(
+    given: Mapping[str, Any], zone: str, faulty: Collection[str] = ()
+) -> tuple[Definition, dict[str, str]]:  # fmt: skip
+    """The definition that the form's fields are, and all that is wrong with them: sentences that begin with "must".
 
-    What cannot be read is told alone: whether the rest is sound is known with all of it.
+    What follows from a field that cannot be read is not told: whether it is so is known with that field.
+
+    Args:
+        faulty: those of which something wrong is told already.
     """
     reader = _Reader(given)
     one = _definition(reader, zone)
-    problems = reader.problems or soundness.problems(one)
-    return one, {_field_of(name, given): words for name, words in problems.items()}
+    sound = {_field_of(name, given): words for name, words in soundness.problems(one).items()}
+    unread = {**_beyond_all(one), **reader.problems}
+    unclear = {*faulty, *unread}
+    found = {name: words for name, words in sound.items() if not unclear & _RESTS.get(name, _NONE)} | unread
+    hidden = {*faulty}
+    if _MEASURED & {*faulty, *found}:  # in which unit they are is not known
+        hidden |= reader.problems.keys() & {*THRESHOLDS}
+    return one, {name: words for name, words in found.items() if name not in hidden}
+
+
+def _beyond_all(one: Definition) -> dict[str, str]:
+    """Thresholds of a part of all that are more than all of it, such as 5 where 5 % is meant."""
+    if one.change or one.aggregation != "ratio" or (one.measure, one.per) not in _OF_ALL:
+        return {}
+    values = {name: getattr(one.condition, name) for name in THRESHOLDS}
+    return {name: f"must be at most 100 %, and {saying.limit(value, 'ratio')} is more: did you mean {value:g} %?"
+            for name, value in values.items() if value is not None and value > 1}  # fmt: skip
 
 
 def _field_of(name: str, given: Mapping[str, Any]) -> str:
@@ -97,6 +128,13 @@ class _Reader:
     def number(self, name: str) -> int:
         return int(self._given.get(name) or 0)
 
+    def family(self) -> str:
+        """What is called like a measure of inferences would be judged as one."""
+        name = self.text("family")
+        if name in MEASURES:
+            self.problems["family"] = f"must not be {name}, a measure of inferences: it stands above, as Measure"
+        return name
+
     def days(self) -> tuple[int, ...]:
         return tuple(map(int, self._given.get("days") or ()))
 
@@ -104,7 +142,7 @@ class _Reader:
 def _definition(reader: _Reader, zone: str) -> Definition:
     about: dict[str, Any] = {name: reader.line(name) for name in _AS_TYPED}
     about |= {
-        "measure": reader.text("measure") or reader.text("family"),
+        "measure": reader.text("measure") or reader.family(),
         "per": about["per"] if about["aggregation"] == "ratio" else "",
         "window": reader.minutes("window"),
         "offset": reader.read("offset", lambda words: length_of(words, SECONDS), 30),

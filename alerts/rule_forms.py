@@ -46,8 +46,19 @@ _CALLED: Mapping[str, str] = {
     "critical_clear": "what ends a critical one", "hold": "the delay", "keep": "how long it is kept firing",
     "least": "the number of samples", "silent": "the silence", "hours_from": "where the hours begin",
     "hours_until": "where they end", "zone": "the timezone", "days": "the days", "renotify": "the time between",
-    "developer": "the text", "executive": "the text", "alert_type": "the type",
+    "developer": "the text", "executive": "the text", "alert_type": "the type", "change": "what is judged",
+    "no_data": "what missing data mean",
 }  # fmt: skip
+# What Django itself finds, in words that name the field and the limit.
+_FAULTS: Mapping[str, str] = {
+    "invalid_choice": "must be one of those that are offered",
+    "invalid_list": "must be some of those that are offered",
+    "invalid": "must be a whole number",
+    "min_value": "must be 0 to 1,000,000,000",
+    "max_length": "must be at most %(limit_value)d characters long",
+    "null_characters_not_allowed": "must not hold control characters",
+}
+_LONGEST, _LONGEST_LINES = 500, 50_000  # letters of a field, and of one of several lines; what they say may be less
 # The parts of the form; a row of several fields begins with its title.
 _PARTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("What is measured", (
@@ -67,16 +78,23 @@ _PARTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
 
 def _text(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
     widget = forms.TextInput(attrs={**_PLAIN, **attrs})
-    return forms.CharField(required=False, label=label, help_text=help_text, widget=widget)
+    return forms.CharField(required=False, label=label, help_text=help_text, widget=widget, max_length=_LONGEST)
 
 
 def _lines(label: str, help_text: str = "") -> forms.CharField:
     widget = forms.Textarea(attrs={**_PLAIN, "rows": 2})
-    return forms.CharField(required=False, label=label, help_text=help_text, widget=widget)
+    return forms.CharField(required=False, label=label, help_text=help_text, widget=widget,
+                           max_length=_LONGEST_LINES)  # fmt: skip
 
 
 def _choice(label: str, choices: Any, help_text: str = "") -> forms.ChoiceField:
     return forms.ChoiceField(required=False, label=label, choices=choices, help_text=help_text)
+
+
+def _called(name: str, field: forms.Field) -> str:
+    """As a sentence about it begins."""
+    called = _CALLED.get(name, f"the {str(field.label or name).lower()}")
+    return f"{called[:1].upper()}{called[1:]}"
 
 
 class Row(Struct, frozen=True):
@@ -88,6 +106,13 @@ class Row(Struct, frozen=True):
     @property
     def wrong(self) -> bool:
         return any(field.errors for field in self.fields)
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with a field, and the element that it is."""
+
+    id: str
+    words: str
 
 
 class Part(Struct, frozen=True):
@@ -154,6 +179,8 @@ class RuleForm(Named):
         named = ", ".join(f"{{{place}}}" for place in PLACES if place not in GROUPED)
         fields["developer"].help_text = f"May name {named}, and what there is an alert for each of, as {{model}}."
         fields["by"].help_text = f"Names with commas between them: {', '.join(GROUPED)}; of a family its labels."
+        for name, field in fields.items():
+            field.error_messages |= {code: f"{_called(name, field)} {words}." for code, words in _FAULTS.items()}
         self.initial = rule_entries.written(saved, zone)
         if rule:
             del self.fields["enabled"]
@@ -181,18 +208,23 @@ class RuleForm(Named):
         return json.dumps({name: measure_of(name).aggregations for name in known})
 
     def clean(self) -> dict[str, Any]:
-        definition, problems = rule_entries.read(self.cleaned_data, self._zone)
-        if not self.errors.keys() - {"name"}:
-            self.tell(problems)
-            self.definition = None if problems else definition
+        definition, problems = rule_entries.read(self.cleaned_data, self._zone, self.errors.keys())
+        if not problems and not self.errors.keys() - {"name"}:
+            self.definition = definition
+        self.tell(problems)
         return self.cleaned_data
+
+    @property
+    def faults(self) -> list[Fault]:
+        """All of them, in the order of the form."""
+        ordered = [name for _, rows in _PARTS for names in rows for name in names if name in self.errors]
+        return [Fault(self[name].auto_id, str(words)) for name in ordered for words in self.errors[name]]
 
     def tell(self, problems: Mapping[str, str]) -> None:
         """Every fault at its field: "The window must be 1 minute to 31 days."."""
         for name, words in problems.items():
             field = name if name in self.fields else "name"
-            called = _CALLED.get(field, f"the {str(self.fields[field].label or field).lower()}")
-            self.add_error(field, f"{called[:1].upper()}{called[1:]} {words}.")
+            self.add_error(field, f"{_called(field, self.fields[field])} {words}{'' if words[-1:] == '?' else '.'}")
 
     def wanted(self) -> Definition | None:
         """What to simulate, whatever it will be called; None where that has faults."""

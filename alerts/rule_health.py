@@ -8,7 +8,8 @@ from django.db import connection
 from msgspec import Struct
 
 from alerts import rule_charts, standings
-from alerts.evaluation import EVERY, Run
+from alerts.evaluation import EVERY
+from alerts.evaluations import Run
 from alerts.lists import length
 from alerts.rule_charts import Spark
 from alerts.rule_words import rules as counted
@@ -19,14 +20,24 @@ from organizations.scope import Scope
 MOST = 60  # evaluations: an hour's, where all is well
 _SCOPE = Scope.system("evaluator health")  # its figures are the platform's, and name no organization
 _PATIENCE = timedelta(minutes=3)
-_EVALUATIONS = """
-SELECT at, took_ms, minutes, rules, groups, transitions, failed, late_seconds FROM alerts_evaluation
-WHERE organization_id = 'shared' ORDER BY at DESC, id DESC LIMIT %s
+# One row for each evaluation: of the batches of minutes, and then of all that was judged in it.
+_RUNS = """
+SELECT at, max(took_ms) AS took_ms, max(minutes)::integer AS minutes, sum(rules)::bigint AS rules,
+    sum(groups)::bigint AS groups, sum(transitions)::bigint AS transitions, sum(failed)::bigint AS failed,
+    max(late_seconds) AS late_seconds
+FROM (
+    SELECT at, max(took_ms) AS took_ms, sum(minutes) AS minutes, max(rules) AS rules, max(groups) AS groups,
+        sum(transitions) AS transitions, max(failed) AS failed, max(late_seconds) AS late_seconds
+    FROM alerts_evaluation WHERE at >= {} GROUP BY at, organization_id, late
+) AS own GROUP BY at
 """
-_DAY = """
+_EVALUATIONS = f"""
+{_RUNS.format("(SELECT max(at) - interval '2 hours' FROM alerts_evaluation)")} ORDER BY at DESC LIMIT %s
+"""
+_DAY = f"""
 SELECT count(*), coalesce(sum(minutes), 0), coalesce(sum(transitions), 0), coalesce(sum(failed), 0),
     percentile_cont(0.95) WITHIN GROUP (ORDER BY took_ms), max(took_ms), max(late_seconds)
-FROM alerts_evaluation WHERE organization_id = 'shared' AND at >= %s
+FROM ({_RUNS.format("%s")}) AS runs
 """
 _RULES = """
 SELECT organization_id, (definition ->> 'offset'), count(*), count(*) FILTER (WHERE error <> '') FROM alerts_rule

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from django.db import DatabaseError, connection
+from django.db import connection
 from msgspec import Struct
 
 from alerts import gauging, judging, rule_charts, rulebook, standings
 from alerts.definitions import Definition
 from alerts.evaluation import EVERY
+from alerts.gauging import Gauges
 from alerts.lists import length
 from alerts.measurements import Group
 from alerts.models import AlertRule
@@ -142,7 +143,7 @@ _known: dict[tuple[UUID, int, datetime], Measured] = {}
 def measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
     """Their values at the end of that minute and over the hour before, worked out anew once a minute.
 
-    Nothing of what the store does not answer.
+    Nothing of what cannot be read, which is asked for again a minute later.
     """
     found = {one.id: known for one in rules if (known := _known.get((one.id, one.version, newest))) is not None}
     asked = [one for one in rules if one.id not in found]
@@ -150,9 +151,9 @@ def measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
         return found
     try:
         fresh = _measure(asked, newest)
-    except DatabaseError as error:
+    except gauging.REFUSED as error:
         log.warning("rules are listed without values", reason=type(error).__name__)
-        return found
+        fresh = {one.id: Measured() for one in asked}
     if len(_known) + len(fresh) > _MOST_KNOWN:
         _known.clear()
     _known.update({(one.id, one.version, newest): fresh[one.id] for one in asked})
@@ -160,27 +161,58 @@ def measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
 
 
 def _measure(rules: Sequence[Ruled], newest: datetime) -> dict[UUID, Measured]:
-    scope = Scope.of(*{one.organization for one in rules})
-    brief = [one for one in rules if max(window.minutes for window in one.windows) <= _LONGEST_DRAWN]
     earlier = [newest - number * _APART * MINUTE for number in range(_POINTS - 1, 0, -1)]
-    gauges = gauging.read(scope, judging.wanted(rules), [newest])
-    before = gauging.read(scope, judging.wanted(brief), earlier) if brief else {}
-    found: dict[UUID, Measured] = {}
-    for one in rules:
-        group, value = worst(one, judging.read(one, gauges[newest]))
-        points = [worst(one, judging.read(one, before[at]))[1] for at in earlier] if one in brief else []
-        found[one.id] = Measured(value, group, [*points, value])
-    return found
+    brief = [one for one in rules if is_drawn(one.definition)]
+    now, before = _gauges(rules, [newest])[newest], list(_before(brief, earlier).values())
+    return {one.id: _measured(one, now, before if is_drawn(one.definition) else []) for one in rules}
+
+
+def _before(rules: Sequence[Ruled], minutes: Sequence[datetime]) -> dict[datetime, Gauges]:
+    """Without them there are no lines, and values all the same."""
+    try:
+        return _gauges(rules, minutes) if rules else {}
+    except gauging.REFUSED as error:
+        log.warning("rules are listed without lines", reason=type(error).__name__)
+        return {}
+
+
+def is_drawn(one: Definition) -> bool:
+    """Whether its values have a sparkline."""
+    return one.window <= _LONGEST_DRAWN
+
+
+def _gauges(rules: Sequence[Ruled], minutes: Sequence[datetime]) -> dict[datetime, Gauges]:
+    """All at once; where that is refused window by window, so that a slow one costs its own rules alone."""
+    scope, wanted = Scope.of(*{one.organization for one in rules}), judging.wanted(rules)
+    try:
+        return gauging.read(scope, wanted, minutes)
+    except gauging.REFUSED as error:
+        log.warning("the windows of rules are read one by one", reason=type(error).__name__)
+        return gauging.read_apart(scope, wanted, minutes)
+
+
+def _measured(rule: Ruled, now: Gauges, before: Sequence[Gauges]) -> Measured:
+    group, value = _worst(rule, now)
+    return Measured(value, group, [*(_worst(rule, one)[1] for one in before), value])
+
+
+def _worst(rule: Ruled, gauges: Gauges) -> tuple[Group, float | None]:
+    """Nothing of a rule that cannot be read: the others are listed all the same."""
+    try:
+        return worst(rule, judging.read(rule, gauges))
+    except Exception as error:  # whatever it is made of
+        log.warning("a rule is listed without values", rule=str(rule.id), reason=type(error).__name__)
+        return (), None
 
 
 def readings(rule: Ruled, minute: datetime) -> Mapping[Group, Reading]:
-    """Of all of its groups at the end of that minute; of none where the store does not answer."""
+    """Of all of its groups at the end of that minute; of none where they cannot be read."""
     try:
         gauges = gauging.read(Scope.of(rule.organization), judging.wanted([rule]), [minute])
-    except DatabaseError as error:
-        log.warning("a rule is shown without values", reason=type(error).__name__)
+        return judging.read(rule, gauges[minute])
+    except Exception as error:  # whatever it is made of
+        log.warning("a rule is shown without values", rule=str(rule.id), reason=type(error).__name__)
         return {}
-    return judging.read(rule, gauges[minute])
 
 
 def worst(rule: Ruled, readings: Mapping[Group, Reading]) -> tuple[Group, float | None]:
@@ -198,12 +230,16 @@ def worst(rule: Ruled, readings: Mapping[Group, Reading]) -> tuple[Group, float 
 
 
 def _spark(rule: Ruled, measured: Measured) -> Spark | None:
-    """None where there is no more than one value to draw."""
+    """None where there is no more than one value to draw, or what there is cannot be drawn."""
     if sum(point is not None for point in measured.points) < 2:
         return None
     asked = rule.condition
     threshold = asked.warning if asked.warning is not None else asked.critical
-    return rule_charts.spark(measured.points, threshold, rule.definition.unit)
+    try:
+        return rule_charts.spark(measured.points, threshold, rule.definition.unit)
+    except ArithmeticError as error:
+        log.warning("a rule is listed without its line", rule=str(rule.id), reason=type(error).__name__)
+        return None
 
 
 def _next(until: datetime | None, late: int, now: datetime) -> Next:

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from alerts.definitions import Aggregation, Change, Definition
+from alerts.rules import Condition, Standing
 from alerts.saying import span
 
 MINUTES: Mapping[str, int] = {"d": 24 * 60, "h": 60, "m": 1}
 SECONDS: Mapping[str, int] = {"h": 3600, "m": 60, "s": 1}
 _NUMBER = re.compile(
-    r"([+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,2})?)\s*(\S*)", re.IGNORECASE | re.ASCII
+    r"([+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3})?)\s*(\S*)", re.IGNORECASE | re.ASCII
 )
+_LONGEST_AMOUNT = 60  # letters: more of them are no number, and take long to look at
+_COUNTED = 10**18  # bytes: as many as can be told in units that have a name
 _PERCENT = Decimal("0.01")
 # What may stand behind a number of each unit, and how much of the unit that is; the first is shown.
 _SIGNS: Mapping[str, Mapping[str, Decimal]] = {
@@ -49,6 +52,32 @@ BECAUSES: Mapping[str, str] = {
     "no_data": "nothing was measured",
     "hours": "the value is beyond a threshold, and outside its active hours nothing begins",
 }
+_NO_VALUE = "no value could be made of what was measured"
+_LESS = "the value is no longer critical, and it is kept so for a while"
+_BEFORE: Mapping[Change, str] = {"": "", "previous": "the time before", "week": "a week ago"}
+
+
+def reason(because: str, *, samples: int = 0, better: bool = False) -> str:
+    """Why a group stands as it does, as `BECAUSES` has it.
+
+    Args:
+        samples: where there is no value, of how many there is none.
+        better: whether the value of what is kept is still beyond the lesser threshold.
+    """
+    if because == "no_data" and samples:
+        return _NO_VALUE
+    return _LESS if because == "keeping" and better else BECAUSES.get(because, because)
+
+
+def is_better(condition: Condition, standing: Standing) -> bool:
+    """Whether what is kept as critical would be a warning by now."""
+    lesser = standing.level == "critical" and condition.warning is not None
+    return lesser and standing.cleared is not None and standing.calm is None
+
+
+def before(change: Change) -> str:
+    """What a value is compared with: "a week ago"."""
+    return _BEFORE[change]
 
 
 def length_of(words: str, units: Mapping[str, int]) -> int:
@@ -83,7 +112,8 @@ def amount_of(words: str, unit: str) -> float:
         ValueError: likewise.
     """
     plain = unit.removesuffix("/s")
-    found = _NUMBER.fullmatch(words.strip())
+    typed = words.strip()
+    found = _NUMBER.fullmatch(typed) if len(typed) <= _LONGEST_AMOUNT else None
     sign = found[2].removesuffix("/s") if found else ""
     size = Decimal(1) if not sign else _SIGNS.get(plain, {}).get(sign)
     if found is None or size is None:
@@ -98,7 +128,7 @@ def amount_words(value: float | None, unit: str) -> str:
     exact, plain = Decimal(repr(value)), unit.removesuffix("/s")
     signs = _SIGNS.get(plain, {"": Decimal(1)})
     sign, size = next(iter(signs.items()))
-    if plain == "bytes":
+    if plain == "bytes" and abs(exact) < _COUNTED:
         sign, size = max((one for one in signs.items() if exact and exact % one[1] == 0), default=(sign, size),
                          key=lambda one: one[1])  # fmt: skip
     return f"{_plain(exact / size)}{sign}"
@@ -106,7 +136,8 @@ def amount_words(value: float | None, unit: str) -> str:
 
 def _plain(number: Decimal) -> str:
     text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if len(text) <= _LONGEST_AMOUNT // 2 else f"{number:e}"
 
 
 def filters_of(lines: str) -> dict[str, tuple[str, ...]]:
@@ -118,11 +149,19 @@ def filters_of(lines: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for line in _lines(lines):
         name, equals, rest = (part.strip() for part in line.partition("="))
-        values = [value.strip() for value in next(csv.reader([rest], skipinitialspace=True), [])]
+        values = _values(rest)
         if not name or not equals or not values:
             raise ValueError(f"must have a name, = and values in each line; “{line[:60]}” has not")
         found[name] = tuple(dict.fromkeys((*found.get(name, ()), *values)))
     return found
+
+
+def _values(line: str) -> list[str]:
+    """None of a line that cannot be read."""
+    try:
+        return [value.strip() for value in next(csv.reader([line], skipinitialspace=True), [])]
+    except csv.Error:
+        return []
 
 
 def filters_words(filters: Mapping[str, Iterable[str]]) -> str:
@@ -155,7 +194,7 @@ def labels_words(labels: Mapping[str, str]) -> str:
 
 
 def _lines(words: str) -> list[str]:
-    return [line.strip() for line in words.replace("\r\n", "\n").split("\n") if line.strip()]
+    return [line.strip() for line in words.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip()]
 
 
 def clock_of(words: str) -> int:

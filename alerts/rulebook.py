@@ -1,6 +1,5 @@
 """The rules of an organization: the only writers of theirs, and all that are on, ready to be judged."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,37 +9,35 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from alerts import lifecycle, measurements, soundness
+from alerts import lifecycle, measurements, rule_names, soundness
 from alerts.definitions import Definition, decoded
 from alerts.measurements import Filters, Glance, Read, Window
 from alerts.models import AlertRule
 from alerts.rules import Condition
 from bedrock import identifiers
-from bedrock.text import text_problem
 from monitoring import pubsub
 from organizations import audit
 from organizations.scope import Scope
 
-LONGEST_NAME = 100
 NOBODY = 0  # as an owner
 _SCOPE = Scope.system("judge rules")
-_NOT_OF_A_KEY = re.compile(r"[^a-z0-9]+")
 # What an open alert of a rule is known by, and what its value is: where that changes it begins anew.
 _SUBJECT = ("measure", "aggregation", "per", "change", "window", "offset", "filters", "by", "alert_type", "labels")
-_ENABLED = (
-    "SELECT id, organization_id, key, name, version, definition::text FROM alerts_rule WHERE state = 'on' ORDER BY id"
-)
-_TOKEN = "SELECT count(*), sum(version), max(changed_at) FROM alerts_rule WHERE state = 'on'"  # noqa: S105
+_ON = "SELECT id, organization_id, key, name, version, definition::text FROM alerts_rule WHERE state = 'on' ORDER BY id"
+_TOKENS = """
+SELECT organization_id, count(*), sum(version), max(changed_at) FROM alerts_rule WHERE state = 'on'
+GROUP BY organization_id ORDER BY organization_id
+"""
 _KEEP_VERSION = """
 INSERT INTO alerts_rule_version (organization_id, rule_id, version, at, by, state, definition)
 SELECT organization_id, id, version, changed_at, changed_by, state, definition FROM alerts_rule
 WHERE id = %s AND organization_id = %s
 """
 # Rules that wait equally long are judged together, so that one more goes on where the others are. Where there is none,
-# the newest minute is the first, and what went by meanwhile is left out.
+# the newest minute is the first, and what went by meanwhile is left out. A clock that is ahead holds nothing up.
 _BEGIN = """
 INSERT INTO alerts_judged AS judged (organization_id, late, until) VALUES (%(organization)s, %(late)s,
-    date_trunc('minute', %(now)s - make_interval(secs => %(late)s)) - interval '1 minute')
+    date_trunc('minute', least(%(now)s, clock_timestamp()) - make_interval(secs => %(late)s)) - interval '1 minute')
 ON CONFLICT (organization_id, late) DO UPDATE SET until = greatest(judged.until, excluded.until) WHERE NOT EXISTS (
     SELECT FROM alerts_rule WHERE organization_id = %(organization)s AND state = 'on' AND id <> %(rule)s
     AND definition ->> 'offset' = %(late)s::text)
@@ -73,25 +70,28 @@ class Ruled(NamedTuple):
     glance: Glance | None
 
 
+Tokens = tuple[tuple[Any, ...], ...]  # an organization, and what is another with each change of its rules
+
+
 @dataclass(frozen=True, eq=False)  # so that what follows from one can be remembered by it
 class Book:
     """All rules that are on, and what is wrong with those that cannot be judged."""
 
     rules: Sequence[Ruled]
     broken: Mapping[tuple[str, UUID], str]
+    tokens: Tokens
 
 
-_known: dict[Any, Book] = {}  # by the token: one of them
+_known: dict[Tokens, Book] = {}  # one of them
 
 
 def enabled() -> Book:
     """Read again only when any of them was changed; those that were not are the very same."""
     with _SCOPE.enter(), connection.cursor() as cursor:
-        cursor.execute(_TOKEN)
-        token = cursor.fetchone()
-        if (found := _known.get(token)) is not None:
+        tokens = _tokens(cursor)
+        if (found := _known.get(tokens)) is not None:
             return found
-        cursor.execute(_ENABLED)
+        cursor.execute(_ON)
         rows = cursor.fetchall()
     same = {(rule.id, rule.version): rule for book in list(_known.values()) for rule in book.rules}
     rules: list[Ruled] = []
@@ -99,11 +99,23 @@ def enabled() -> Book:
     for row in rows:
         try:
             rules.append(same.get((row[0], row[4])) or _ruled(row))
-        except (msgspec.MsgspecError, Unsound) as error:
-            broken[row[1], row[0]] = f"It cannot be read: {error}."[:300]
+        except Exception as error:
+            broken[row[1], row[0]] = f"It cannot be read: {str(error) or type(error).__name__}."[:300]
     _known.clear()
-    _known[token] = Book(rules, broken)
-    return _known[token]
+    _known[tokens] = Book(rules, broken, tokens)
+    return _known[tokens]
+
+
+def is_still_so(book: Book, organization: str) -> bool:
+    """Whether none of the organization's rules was changed or switched since the book was read."""
+    with connection.cursor() as cursor:
+        return _tokens(cursor) == tuple(token for token in book.tokens if token[0] == organization)
+
+
+def _tokens(cursor: Any) -> Tokens:
+    """Of each organization of the scope."""
+    cursor.execute(_TOKENS)
+    return tuple(cursor.fetchall())
 
 
 def _ruled(row: Sequence[Any]) -> Ruled:
@@ -136,10 +148,11 @@ def create(
     """
     _demand(organization, name, definition, None)
     identifier = identifiers.uuid7(identifiers.milliseconds(now))
+    key = key or rule_names.free_key(organization, name)
     AlertRule.objects.create(
-        id=identifier, organization_id=organization, key=key or _free_key(organization, name), name=name, state=state,
-        seeded=seeded, version=1, definition=msgspec.to_builtins(definition), owner_id=owner, error="", created_at=now,
-        created_by=by, changed_at=now, changed_by=by,
+        id=identifier, organization_id=organization, key=key, name=name, state=state, seeded=seeded, version=1,
+        definition=msgspec.to_builtins(definition), owner_id=owner, error="", created_at=now, created_by=by,
+        changed_at=now, changed_by=by,
     )  # fmt: skip
     if state == "on":
         _begin(identifier, organization, definition.offset, now)
@@ -227,35 +240,19 @@ def _start_over(rule: AlertRule, now: datetime, note: str) -> None:
         cursor.execute("DELETE FROM alerts_standing WHERE rule_id = %s AND organization_id = %s RETURNING alert_id",
                        [rule.pk, rule.organization_id])  # fmt: skip
         alerts = [alert for (alert,) in cursor.fetchall() if alert]
-    if rule.error_alert_id:
-        alerts.append(rule.error_alert_id)
-        AlertRule.objects.filter(pk=rule.pk, organization=rule.organization_id).update(error_alert_id=None)
+    rows = AlertRule.objects.filter(pk=rule.pk, organization=rule.organization_id)  # whoever judges may have written
+    alerts += filter(None, rows.select_for_update().values_list("error_alert_id", flat=True))
+    rows.update(error_alert_id=None)
     if alerts:
         lifecycle.resolve(scope=Scope.of(rule.organization_id), ids=alerts, now=now, via="rule", note=note)
 
 
 def _demand(organization: str, name: str, definition: Definition, but: UUID | None) -> None:
     wrong = soundness.problems(definition)
-    problem = text_problem(name, LONGEST_NAME) if name.strip() else "must be given"
-    taken = AlertRule.objects.filter(organization=organization, name=name).exclude(state="retired")
-    taken = taken.exclude(pk=but) if but else taken
-    if problem is None and taken.exists():
-        problem = "is the name of another rule"
-    if problem:
+    if problem := rule_names.problem(organization, name, but):
         wrong = {"name": problem, **wrong}
     if wrong:
         raise Unsound(wrong)
-
-
-def _free_key(organization: str, name: str) -> str:
-    """A word made of the name, that no other rule has or had."""
-    word = _NOT_OF_A_KEY.sub("_", name.lower()).strip("_")[:80] or "rule"
-    like = AlertRule.objects.filter(organization=organization, key__startswith=word)
-    taken = set(like.values_list("key", flat=True))
-    number = next(
-        number for number in range(1, len(taken) + 2) if (word if number == 1 else f"{word}_{number}") not in taken
-    )
-    return word if number == 1 else f"{word}_{number}"
 
 
 def _changes(rule: AlertRule, name: str, definition: Definition) -> dict[str, Any]:

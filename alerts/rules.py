@@ -28,7 +28,7 @@ Because = Literal[
 ]
 LEVELS: Mapping[Level, int] = {"": 0, "warning": 1, "critical": 2}
 MINUTE = timedelta(minutes=1)
-_BEYOND: Mapping[Operator, Callable[[float, float], bool]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
+BEYOND: Mapping[Operator, Callable[[float, float], bool]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
 _WEEK = 7
 
 
@@ -133,9 +133,17 @@ def decide(condition: Condition, standing: Standing | None, reading: Reading, at
     return _settled(condition, before, structs.replace(after, silent=silent), at)
 
 
+def unwatched(standing: Standing, at: datetime) -> Standing:
+    """How it stands after minutes that nobody judged: what fires goes on, and what waits begins anew."""
+    if standing.firing or (standing.warned is None and standing.silent is None):
+        return standing
+    since = standing.since if standing.state == "ok" else at
+    return structs.replace(standing, state="ok", because="fine", since=since, warned=None, alarmed=None, silent=None)
+
+
 def breaches(operator: Operator, value: float, threshold: float | None) -> bool:
     """Whether a value is beyond a threshold; never where there is none."""
-    return threshold is not None and _BEYOND[operator](value, threshold)
+    return threshold is not None and BEYOND[operator](value, threshold)
 
 
 def fine(condition: Condition, reading: Reading) -> bool:
@@ -206,15 +214,17 @@ def _kept(
     if cleared is None or at - cleared < condition.keep * MINUTE:
         return before.level, cleared, calm
     # A critical that ends was a warning all along, which needs no new `hold` and has a `keep` of its own.
-    if calm is None or at - calm < condition.keep * MINUTE:
+    if condition.warning is not None and (calm is None or at - calm < condition.keep * MINUTE):
         return "warning", calm, calm
     return "", None, None
 
 
 def _unmeasured(condition: Condition, before: Standing, silent: datetime, at: datetime) -> Standing:
     """It stays as it was; where that is asked for, the silence becomes an alert of its own after a while."""
-    long = condition.no_data == "alert" and at - silent >= condition.silent * MINUTE
-    if long and not before.firing and _awake(condition, at):
+    if condition.no_data != "alert":  # one that was an alert is none any more
+        state: State = "ok" if before.state == "no_data" else before.state
+        return structs.replace(before, state=state, because="no_data")
+    if at - silent >= condition.silent * MINUTE and not before.firing and _awake(condition, at):
         return structs.replace(before, state="no_data", because="no_data", warned=None, alarmed=None)
     return structs.replace(before, because="no_data")
 

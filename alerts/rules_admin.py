@@ -19,7 +19,7 @@ from alerts.models import AlertRule
 from alerts.rule_charts import Spark
 from alerts.rule_desk import ACTS, Act
 from alerts.rule_lists import RuleList, RuleStateFilter, SeededFilter, worst_first
-from alerts.rule_states import STATE_TONES
+from alerts.rule_states import STATE_TONES, Stood, is_drawn
 from alerts.writing_admin import WritingAdmin
 from organizations.lists import badge
 from organizations.models import Organization
@@ -70,9 +70,9 @@ class RuleAdmin(WritingAdmin):
         if stood.definition is None or rule.state != "on":
             return None
         words = saying.quantity(stood.measured.value, stood.definition.unit)
-        whose = ", ".join(filter(None, stood.measured.group))
+        whose = saying.name_of(stood.measured.group)
         return format_html("<span>{}{}</span>{}", words, format_html(" <small>{}</small>", whose) if whose else "",
-                           _drawn(stood.spark))  # fmt: skip
+                           _drawn(stood.spark) or _undrawn(stood))  # fmt: skip
 
     @admin.display(description="firing")
     def firing(self, rule: Any) -> SafeString | str | None:
@@ -140,6 +140,14 @@ class RuleAdmin(WritingAdmin):
         health = rule_health.look(list(names), timezone.now())
         cursors = [(one, names[one.organization]) for one in health.cursors]
         return self.page(request, "health", "Evaluator", health=health, cursors=cursors)
+
+
+def _undrawn(stood: Stood) -> SafeString | str:
+    """Why there is no line, where that is not for want of data."""
+    if stood.definition is None or is_drawn(stood.definition) or stood.measured.value is None:
+        return ""
+    return format_html('<small>no line: over {} it hardly moves in an hour</small>',
+                       saying.span(stood.definition.window))  # fmt: skip
 
 
 def _drawn(spark: Spark | None) -> SafeString | str:

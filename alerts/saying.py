@@ -1,5 +1,6 @@
 """What a rule says of a group that fires: exactly for developers, plainly for executives. Pure."""
 
+from decimal import Decimal
 from typing import Any
 
 from alerts.channels.base import shortened
@@ -13,6 +14,9 @@ from alerts.states import Report, Severity
 LONGEST_MESSAGE = 1000
 RULE = "rule"  # the label by which an alert tells its rule's key
 RULE_ID = "ruleId"  # in the metadata
+NONE = "–"  # what a value is called that is empty
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+_LONGEST_NUMBER = 24  # letters: a longer one is told with an exponent
 _SIGNS: dict[Operator, str] = {"gt": ">", "gte": "≥", "lt": "<", "lte": "≤"}
 
 
@@ -57,11 +61,10 @@ def threshold(one: Definition, standing: Standing) -> float | None:
 
 def _places(rule: Ruled, named: dict[str, str], standing: Standing, reading: Reading) -> dict[str, str]:
     one = rule.definition
-    limit = threshold(one, standing)
     return {
         **named,
         "value": quantity(reading.value, one.unit),
-        "threshold": quantity(limit, one.unit),
+        "threshold": limit(threshold(one, standing), one.unit),
         "window": span(one.window),
         "group": ", ".join(value for value in named.values() if value),
         "samples": f"{reading.samples:,}",
@@ -69,37 +72,75 @@ def _places(rule: Ruled, named: dict[str, str], standing: Standing, reading: Rea
     }
 
 
+def name_of(group: Group) -> str:
+    """As every page calls a group, and can be asked for it."""
+    return ", ".join(value or NONE for value in group)
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A value as people read it: shares in per cent, bytes in the largest unit, long durations in seconds."""
-    if value is None:
-        return "no data"
+    return "no data" if value is None else _told(Decimal(str(value)), unit, exact=False)
+
+
+def limit(value: float | None, unit: str) -> str:
+    """A threshold as people read it: likewise, with every digit that was written."""
+    return "no data" if value is None else _told(Decimal(str(value)), unit, exact=True)
+
+
+def _told(value: Decimal, unit: str, *, exact: bool) -> str:
+    digits = _exact if exact else _near
+    if unit.endswith("/s"):
+        return f"{_told(value, unit.removesuffix('/s'), exact=exact)}/s"
     match unit:
         case "ratio":
-            return f"{_number(value * 100)} %"
+            return f"{_exact(value * 100) if exact else _share(value * 100)} %"
         case "%":
-            return f"{'+' if value > 0 else ''}{_number(value)} %"
+            return f"{'+' if value > 0 else ''}{digits(value)} %"
         case "ms":
-            return f"{_number(value / 1000)} s" if abs(value) >= 1000 else f"{_number(value)} ms"
+            return f"{digits(value / 1000)} s" if abs(value) >= 1000 else f"{digits(value)} ms"
         case "bytes":
-            return _bytes(value)
+            return _bytes(value, exact=exact)
         case "money":
-            return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.4g}"
+            return _money(value, exact=exact)
         case "celsius":
-            return f"{_number(value)} °C"
+            return f"{digits(value)} °C"
         case _:
-            return f"{_number(value)} {unit}".strip()
+            return f"{digits(value)} {unit}".strip()
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+def _near(value: Decimal) -> str:
+    """To three digits, or to the whole."""
+    number = float(value)
+    if abs(number) >= 1e15:
+        return f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
 
 
-def _bytes(value: float) -> str:
-    for name in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{_number(value)} {name}"
-        value /= 1024
-    return f"{_number(value)} TiB"
+def _exact(value: Decimal) -> str:
+    text = f"{value:,f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if len(text) <= _LONGEST_NUMBER else f"{value.normalize():e}"
+
+
+def _share(percent: Decimal) -> str:
+    """What is not quite all has as many digits as tell it from all."""
+    gap = abs(100 - percent)
+    return _exact(round(percent, 1 - gap.adjusted())) if 0 < gap < 1 else _near(percent)
+
+
+def _bytes(value: Decimal, *, exact: bool) -> str:
+    """In the largest unit of which it has any; a threshold in one in which it has no more than three decimals."""
+    sizes = [place for place in range(1, len(_BYTES)) if abs(value) >= 1024**place]
+    if exact:
+        sizes = [place for place in sizes if value * 1000 == int(value * 1000) and not int(value * 1000) % 1024**place]
+    place = max(sizes, default=0)
+    return f"{(_exact if exact else _near)(value / 1024**place)} {_BYTES[place]}"
+
+
+def _money(value: Decimal, *, exact: bool) -> str:
+    if (abs(value) >= 1 or not value) and not (exact and len(_exact(value).partition(".")[2]) > 2):
+        return f"{value:,.2f}"
+    return _exact(value) if exact else f"{float(value):.4g}"
 
 
 def _rounded(value: float | None) -> float | None:
@@ -122,5 +163,5 @@ def asked(one: Definition) -> str:
     """The condition in a line: "> 5 % warning, > 10 % critical"."""
     condition, mark = one.condition, sign(one.condition.operator)
     levels = (("warning", condition.warning), ("critical", condition.critical))
-    parts = [f"{mark} {quantity(value, one.unit)} {name}" for name, value in levels if value is not None]
+    parts = [f"{mark} {limit(value, one.unit)} {name}" for name, value in levels if value is not None]
     return ", ".join(parts) or f"no data for {span(condition.silent)}"

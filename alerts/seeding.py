@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from alerts import rulebook
+from alerts import rule_names, rulebook
 from alerts.models import AlertRule
 from alerts.pack import BY_KEY, PACK, Packed
 from organizations.scope import Scope
@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 BY = "the pack"
 _SCOPE = Scope.system("seed rules")
+_REFUSED = (DatabaseError, InterfaceError)
 # A rule that was paused, changed or retired is still there: none of it is missing.
 _MISSING = """
 SELECT organization.slug, array_agg(packed.key ORDER BY packed.place)
@@ -33,14 +34,14 @@ _TURN = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
 def seed(now: datetime) -> int:
     """Make what any organization lacks of the pack; how many rules. Can be done by any number at once.
 
-    An organization that cannot be seeded is tried again the next time, and keeps no other from it.
+    A rule that cannot be made is tried again the next time, and keeps no other from it; so does an organization.
     """
     made = 0
     for organization, keys in _missing():
         try:
             with Scope.of(organization).enter():
                 made += sum(_make(organization, one, now) for one in _still_missing(organization, keys))
-        except (DatabaseError, InterfaceError, rulebook.Unsound) as error:
+        except _REFUSED as error:
             log.warning("rules were not seeded", organization=organization, reason=type(error).__name__)
     return made
 
@@ -62,10 +63,14 @@ def _still_missing(organization: str, keys: Sequence[str]) -> Iterator[Packed]:
     return (BY_KEY[key] for key in keys if key not in made)
 
 
-def _make(organization: str, one: Packed, now: datetime) -> int:
+def _make(organization: str, one: Packed, now: datetime) -> bool:
     """A name that people have given to a rule of their own stays theirs."""
-    taken = AlertRule.objects.filter(organization=organization, name=one.name).exclude(state="retired").exists()
-    name = f"{one.name} (pack)" if taken else one.name
-    rulebook.create(organization=organization, name=name, definition=one.definition, now=now, by=BY, key=one.key,
-                    seeded=True)  # fmt: skip
-    return 1
+    name = rule_names.free_name(organization, one.name, "pack")
+    try:
+        with transaction.atomic():
+            rulebook.create(organization=organization, name=name, definition=one.definition, now=now, by=BY,
+                            key=one.key, seeded=True)  # fmt: skip
+    except (*_REFUSED, rulebook.Unsound) as error:
+        log.warning("a rule was not seeded", organization=organization, rule=one.key, reason=type(error).__name__)
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from alerts import judging
 from alerts.measurements import Filters, Group, Total, Totals, Window, folded, joined
@@ -9,9 +10,10 @@ from alerts.rehearsal import Minutes
 from alerts.rolling import Rolling
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Reading
-from monitoring.store import current_store
+from monitoring.store import current_store, retention
 from monitoring.store.base import Query
 from monitoring.store.samples import Trace
+from monitoring.store.windows import HOUR, ceil
 from organizations.scope import Scope
 
 _STEP = 60
@@ -36,9 +38,15 @@ class _Rolled:
 
 
 def minutes(
-    rule: Ruled, start: datetime, end: datetime, *, sources: tuple[str, ...] | None = ("live",)
+    rule: Ruled, start: datetime, end: datetime, *, sources: tuple[str, ...] | None = ("live",),
+    group: Group | None = None,
 ) -> Minutes:  # fmt: skip
-    """The readings of each minute that ends in (start, end]; both are whole minutes."""
+    """The readings of each minute that ends in (start, end]; both are whole minutes.
+
+    Args:
+        group: the only one that is asked for (there may be others); None for all.
+    """
+    rule = rule if group is None else _narrowed(rule, group)
     steps = {window: _steps(rule, window, start, end, sources) for window in rule.windows}
     rolled = _Rolled({window: Rolling(steps[window], window.minutes) for window in rule.windows}, apart=_apart(rule))
     found: list[tuple[datetime, Mapping[Group, Reading]]] = []
@@ -54,6 +62,20 @@ def minutes(
     return found
 
 
+def known_since(rule: Ruled, now: datetime) -> datetime:
+    """The start of the first minute that can be judged: all of its windows hold minutes. Older rollups are of hours,
+    and each would fall into one minute.
+    """
+    kept = ceil(retention.of(rule.organization).minutes_since(now), HOUR)
+    return kept + (max(window.minutes + window.back for window in rule.windows) - 1) * MINUTE
+
+
+def _narrowed(rule: Ruled, group: Group) -> Ruled:
+    """To the series of one group; a value that is a pattern as well keeps some more."""
+    own = tuple((name, (value,)) for name, value in zip(rule.by, group, strict=True))
+    return rule._replace(filters=(*rule.filters, *own))
+
+
 def _steps(
     rule: Ruled, window: Window, start: datetime, end: datetime, sources: tuple[str, ...] | None
 ) -> Mapping[datetime, Totals]:
@@ -62,7 +84,7 @@ def _steps(
     if not window.subject:
         steps = _inferences(rule, window, since, until, sources)
     else:
-        steps = _family(rule.organization, window, since, until, sources, apart=_apart(rule))
+        steps = _family(rule, window, since, until, sources)
     if _apart(rule):
         return steps
     return {at: folded(window, rule.filters, rule.by, totals) for at, totals in steps.items()}
@@ -86,22 +108,33 @@ def _inferences(
 ) -> Mapping[datetime, Totals]:
     query = Query(start=since, end=until, by=window.dims, sources=sources, fields=rule.fields)  # type: ignore[arg-type]
     [groups] = current_store().series(Scope.of(rule.organization), [query], step_seconds=_STEP)
-    return _by_minute(groups)
+    return _by_minute(_fitting(rule, window, groups))
 
 
 def _family(
-    organization: str, window: Window, since: datetime, until: datetime, sources: tuple[str, ...] | None, *,
-    apart: bool,
-) -> Mapping[datetime, Totals]:  # fmt: skip
+    rule: Ruled, window: Window, since: datetime, until: datetime, sources: tuple[str, ...] | None
+) -> Mapping[datetime, Totals]:
     """By the window's names, and behind them all labels where series are kept apart."""
-    trace = Trace(organization=organization, family=window.subject, start=since, end=until,
+    apart = _apart(rule)
+    trace = Trace(organization=rule.organization, family=window.subject, start=since, end=until, where=_exact(rule),
                   by=None if apart else window.dims, sources=sources)  # fmt: skip
-    [spans] = current_store().history(Scope.of(organization), [trace], step_seconds=_STEP)
+    [spans] = current_store().history(Scope.of(rule.organization), [trace], step_seconds=_STEP)
     found: dict[Group, Sequence[tuple[datetime, object]]] = {}
     for labels, steps in spans.items():
         rest = tuple(part for label in labels for part in label) if apart else ()
         found[(*(dict(labels).get(name, "") for name in window.dims), *rest)] = steps
-    return _by_minute(found)
+    return _by_minute(found if apart else _fitting(rule, window, found))
+
+
+def _fitting(rule: Ruled, window: Window, found: Mapping[Group, Any]) -> Mapping[Group, Any]:
+    """Without those that the filters leave out: they need not be gone through minute by minute."""
+    return folded(window, rule.filters, window.dims, found)
+
+
+def _exact(rule: Ruled) -> tuple[tuple[str, str], ...]:
+    """What all series that it asks for have in common: the store need not read any others."""
+    alone = {name: values[0] for name, values in rule.filters if len(values) == 1}
+    return tuple(sorted((name, value) for name, value in alone.items() if value and "*" not in value))
 
 
 def _by_minute(groups: Mapping[Group, Sequence[tuple[datetime, object]]]) -> Mapping[datetime, Totals]:

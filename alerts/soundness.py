@@ -6,19 +6,31 @@ from typing import get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from alerts.definitions import DAY, GROUPED, MEASURES, PLACE, PLACES, WEEK, Definition, measure_of
+from alerts.definitions import (
+    DAY,
+    GROUPED,
+    MEASURES,
+    PLACE,
+    PLACES,
+    QUANTILES,
+    WEEK,
+    Aggregation,
+    Definition,
+    measure_of,
+)
 from alerts.rules import Condition, Operator
 from bedrock.text import printable, text_problem
 from monitoring.families import BY_NAME
 
 LONGEST_WINDOW = 31 * DAY
 LONGEST_HOLD, LONGEST_RENOTIFY, LONGEST_OFFSET = DAY, WEEK, 3600
-MOST_FILTERS, MOST_VALUES, MOST_GROUPED = 5, 20, 4
+MOST_FILTERS, MOST_VALUES, MOST_GROUPED, MOST_LABELS = 5, 20, 4, 20
 LONGEST_TEXT, LONGEST_VALUE, LONGEST_TYPE = 500, 200, 100
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")
 _RULE = "must not name rule, by which alerts tell whose they are"
-_NOT_BY = {"le": "must not name le, the bound of a bucket", "rule": _RULE}
+_LE = "must not name le, the bound of a bucket"
+_NOT_BY = {"le": _LE, "rule": _RULE}
 
 
 def problems(one: Definition) -> dict[str, str]:
@@ -37,7 +49,9 @@ def _of_measure(one: Definition) -> Problems:
         yield "measure", f"must be one of {', '.join(MEASURES)}, or the name of a metric family"
         return
     measure = measure_of(one.measure)
-    if one.aggregation not in measure.aggregations and (one.of_inferences or one.measure in BY_NAME):
+    if one.aggregation not in get_args(Aggregation):
+        yield "aggregation", f"must be one of {', '.join(measure.aggregations)}"
+    elif one.aggregation not in measure.aggregations and (one.of_inferences or one.measure in BY_NAME):
         yield "aggregation", f"must be one of {', '.join(measure.aggregations)} for {one.measure}"
     if one.aggregation != "ratio":
         if one.per:
@@ -67,8 +81,9 @@ def _of_groups(one: Definition) -> Problems:
             yield "by", wrong
     if len(one.filters) > MOST_FILTERS:
         yield "filters", f"must be at most {MOST_FILTERS} names"
+    buckets = one.aggregation in QUANTILES or "p50" in measure_of(one.measure).aggregations
     for name, values in one.filters.items():
-        if wrong := _name_problem(one, name):
+        if wrong := _name_problem(one, name) or (_LE if name == "le" and buckets else ""):
             yield "filters", wrong
         if not 1 <= len(values) <= MOST_VALUES:
             yield "filters", f"must have 1 to {MOST_VALUES} values for {name}"
@@ -96,6 +111,8 @@ def _of_condition(one: Definition) -> Problems:
             yield name, f"must be 0 to {most:,} minutes"
     if not 0 <= asked.least <= 1_000_000_000:
         yield "least", "must be 0 to 1,000,000,000 samples"
+    elif asked.least and asked.no_data == "zero":
+        yield "least", "must be 0 where no data count as zero: those are no samples"
     if asked.hours is not None:
         yield from _of_hours(asked)
 
@@ -144,8 +161,8 @@ def _of_texts(one: Definition) -> Problems:
         yield "developer", "must say what is wrong"
     if one.runbook and not _is_address(one.runbook):
         yield "runbook", "must be an http(s) address of at most 500 characters"
-    if len(one.labels) > 20:
-        yield "labels", "must be at most 20"
+    if len(one.labels) > MOST_LABELS:
+        yield "labels", f"must be at most {MOST_LABELS}"
     for name, value in one.labels.items():
         if not _LABEL.fullmatch(name) or text_problem(value, LONGEST_VALUE):
             yield "labels", f"must be name=value; {printable(name[:40])} is not"

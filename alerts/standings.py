@@ -22,7 +22,8 @@ _COLUMNS = ", ".join(_FIELDS)
 _HOLD = """
 INSERT INTO alerts_judged (organization_id, late, until) VALUES (%(organization)s, %(late)s, %(first)s)
 ON CONFLICT DO NOTHING;
-SELECT until, revision FROM alerts_judged WHERE organization_id = %(organization)s AND late = %(late)s FOR UPDATE
+SELECT until, revision FROM alerts_judged WHERE organization_id = %(organization)s AND late = %(late)s
+FOR UPDATE SKIP LOCKED
 """
 _JUDGED = "SELECT organization_id, late, until FROM alerts_judged"
 _ADVANCE = """
@@ -84,13 +85,16 @@ def judged() -> dict[tuple[str, int], datetime]:
         return {(organization, late): until for organization, late, until in cursor.fetchall()}
 
 
-def hold(organization: str, late: int, *, first: datetime) -> tuple[datetime, int]:
-    """Keep everybody else from judging these until the transaction ends; until when they were, and the revision."""
+def hold(organization: str, late: int, *, first: datetime) -> tuple[datetime, int] | None:
+    """Keep everybody else from judging these until the transaction ends; until when they were, and the revision.
+
+    None where somebody else keeps us from it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_HOLD, {"organization": organization, "late": late, "first": first})
         cursor.nextset()
-        until, revision = cursor.fetchone()
-    return until, revision
+        row = cursor.fetchone()
+    return row and (row[0], row[1])
 
 
 def advance(organization: str, late: int, *, until: datetime, changed: bool) -> None:

@@ -10,6 +10,7 @@ from alerts.dispatching import Dispatcher
 from bedrock import slots
 
 EVERY = timedelta(seconds=10)
+_MISSED_SLOTS = 4  # after which a worker judges by itself
 _HELPERS, _HELP_SECONDS = 4, 8.0  # threads, seconds
 # Slots of half a minute: two beats that are a minute apart never fall into one, however late a worker comes to them.
 _PRESSED_AT_MOST = switch.EVERY / 2
@@ -17,7 +18,8 @@ _PRESSED_AT_MOST = switch.EVERY / 2
 
 @shared_task
 def tend() -> None:
-    """End what has run out, tell of changed settings, drop and delete what is too old; once a slot, whoever beats.
+    """End what has run out, tell of changed settings, drop and delete what is too old, see how long notices wait; once
+    a slot, whoever beats.
 
     Each of them is done whether the one before it could be or not; a slot in which one failed is given back.
     """
@@ -26,7 +28,7 @@ def tend() -> None:
         return
     failed: Exception | None = None
     for work in (tending.run_out, changes.tell_of_audited, tending.forget, expiry.sum_up, expiry.expire,
-                 expiry.forget, settling.end_moot, evaluation.forget):  # fmt: skip
+                 expiry.forget, settling.end_moot, evaluation.forget, tending.measure):  # fmt: skip
         try:
             work(now)
         except Exception as error:
@@ -51,6 +53,12 @@ def evaluate() -> None:
     except Exception:
         slots.release("evaluate", now=now, every=evaluation.EVERY)
         raise
+
+
+def evaluate_unasked() -> None:
+    """Judge where nobody has lately, as while beat or the broker is away: that is news of its own."""
+    if slots.missed("evaluate", now=timezone.now(), every=evaluation.EVERY, slots=_MISSED_SLOTS):
+        evaluate()
 
 
 @shared_task

@@ -138,8 +138,7 @@ def _sentences(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _why_not(entry: Entry) -> str:
-    said = (entry.said or entry.because).removesuffix(".")
-    return "; ".join(filter(None, (said, entry.goes_on))) or entry.delivery.state
+    return "; ".join(filter(None, (entry.why.removesuffix("."), entry.goes_on))) or entry.delivery.state
 
 
 def _some(names: Sequence[str]) -> str:

@@ -17,10 +17,9 @@ from alerts.measurements import Group
 from alerts.mishaps import RULE_FAILED
 from alerts.models import Alert, AlertRule
 from alerts.pages import VerbsAdmin
-from alerts.saying import RULE_ID
+from alerts.saying import NONE, RULE_ID, name_of
 
 _MOST_GROUPS = 200
-_NONE = "–"  # what a value is called that is empty
 _LONGEST_SHOWN = 40
 # The one that changed last comes first.
 _GROUPS = """
@@ -49,7 +48,8 @@ class WhyAdmin(VerbsAdmin):
         rule: AlertRule = self.found(request, object_id)
         now, by, typed = timezone.now(), _grouped(rule), request.GET.get("at", "").strip()
         known = groups_of(rule)
-        group = _group(request.GET.get("group", "").strip(), known, len(by))
+        asked = request.GET.get("group", "").replace("\0", "").strip()  # which no database takes
+        group = _group(asked, known, len(by))
         moment, fault = _moment(typed, now) if typed else (now, "")
         if fault:
             messages.error(request, f"At: {fault}")
@@ -66,10 +66,6 @@ def groups_of(rule: AlertRule) -> list[Group]:
     with connection.cursor() as cursor:
         cursor.execute(_GROUPS, {"rule": rule.pk, "organization": rule.organization_id, "most": _MOST_GROUPS})
         return [tuple(group) for (group,) in cursor.fetchall()]
-
-
-def name_of(group: Group) -> str:
-    return ", ".join(value or _NONE for value in group)
 
 
 def address_of(alert: Alert) -> str:
@@ -103,7 +99,7 @@ def _group(text: str, known: Sequence[Group], names: int) -> Group:
     if not text:
         return next((group for group in known if len(group) == names), ())
     there = next((group for group in known if name_of(group) == text), None)
-    return there or tuple("" if value == _NONE else value for value in text.split(", "))
+    return there or tuple("" if value == NONE else value for value in text.split(", "))
 
 
 def _grouped(rule: AlertRule) -> list[str]:

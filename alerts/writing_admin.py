@@ -62,7 +62,7 @@ class WritingAdmin(WhyAdmin):
         form, replay = self._form(request, organization, rule, saved) if may else None, None
         if form and form.is_bound and {"simulate", "take"} & request.POST.keys():
             sound = rule is not None and rule_states.read(rule) is not None
-            replay = _simulated(request, form, organization.pk, saved if sound else None)
+            replay = _simulated(request, form, organization.pk, saved if sound else None, rule)
         elif form and form.is_bound and form.is_valid() and (made := self._save(request, form, organization.pk, rule)):
             return HttpResponseRedirect(reverse("admin:alerts_alertrule_change", args=[made]))
         offers: dict[str, Any] = {"zones": rule_offers.zones(), "lists": (FAMILIES, DIVISORS, ZONES)} if form else {}
@@ -95,7 +95,9 @@ class WritingAdmin(WhyAdmin):
             return made(data)
         data[level], data[f"{level}_clear"] = threshold, ""
         form = made(data)
-        if "critical" in form.errors:  # it would begin before the warning
+        if "critical" in form.errors and data.get("critical"):  # it would begin before the warning
+            words = f"The critical threshold {data['critical'][:40]} was taken out: it does not go with that warning."
+            messages.warning(request, words)
             data["critical"] = data["critical_clear"] = ""
             form = made(data)
         return form
@@ -111,8 +113,10 @@ class WritingAdmin(WhyAdmin):
                     organization=organization, name=read["name"], definition=definition, now=now, by=by,
                     owner=read["owner"], state="on" if read["enabled"] else "paused",
                 )  # fmt: skip
-            if (seen := request.POST.get("version", "")).isdigit():
-                rule.version = int(seen[:9])  # the one that the form was made of
+            seen = request.POST.get("version", "")[:9]
+            if not (seen.isascii() and seen.isdecimal()):
+                raise Unsound({"name": "must be looked at again: of which version the form was made is not said"})
+            rule.version = int(seen)
             rulebook.change(rule=rule, name=read["name"], definition=definition, now=now, by=by,
                             owner=read["owner"] or rulebook.NOBODY)  # fmt: skip
             return rule.pk
@@ -161,10 +165,12 @@ def _sources(organization: str) -> dict[str, str]:
     return _SOURCES if rule_offers.has_demo(organization, timezone.now()) else {}
 
 
-def _simulated(request: HttpRequest, form: RuleForm, organization: str, saved: Definition | None) -> Replay | None:
+def _simulated(
+    request: HttpRequest, form: RuleForm, organization: str, saved: Definition | None, rule: AlertRule | None
+) -> Replay | None:  # fmt: skip
     wanted = form.wanted()
     if wanted is None:
         return None
     source = request.POST.get("source", "")
-    return rule_replays.replay(organization, wanted, saved, days=_days(request),
+    return rule_replays.replay(organization, wanted, saved, days=_days(request), rule=rule.pk if rule else None,
                                source=source if source in _SOURCES else "live", now=timezone.now())  # fmt: skip

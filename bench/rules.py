@@ -44,9 +44,9 @@ _BATCH = 4_000
 _PARTS = {
     "rules": (("rulebook", "enabled"),),
     "read": (("gauging", "read"),),
-    "judge": (("evaluation", "_judge_minutes"),),
+    "judge": (("turns", "take"),),
     "alerts": (("evaluation", "act"),),
-    "standings": (("standings", "hold"), ("standings", "write"), ("standings", "advance"), ("evaluation", "_known")),
+    "standings": (("standings", "hold"), ("standings", "write"), ("standings", "advance"), ("memory", "recall")),
 }
 _SUMMED = "inferences, status, duration_us, cost, unpriced, output_tokens"
 _OWN = "source = 'live' AND organization_id = %s AND model = %s AND endpoint = %s AND bucket >= %s AND bucket < %s"
@@ -57,7 +57,7 @@ UNION ALL SELECT {_SUMMED} FROM monitoring_rollup_delta WHERE {_OWN}) AS rollups
 
 
 class Bench:
-    """A running house whose beat is stopped, so that only we judge; and its minutes."""
+    """A running house whose beat and worker are stopped, so that only we judge; and its minutes."""
 
     def __init__(self, running: House, rounds: int) -> None:
         self._running, self._url = running, admin_url(running)
@@ -139,18 +139,19 @@ def name(one: Asked) -> str:
 
 def forget() -> None:
     """As a process that has just begun."""
-    from alerts import evaluation, rulebook  # noqa: PLC0415
+    from alerts import memory, rulebook  # noqa: PLC0415
 
-    evaluation._remembered.clear()
+    memory._remembered.clear()
     rulebook._known.clear()
 
 
 @contextmanager
 def split() -> Iterator[dict[str, float]]:
     """The milliseconds spent in each part meanwhile."""
-    from alerts import evaluation, gauging, rulebook, standings  # noqa: PLC0415
+    from alerts import evaluation, gauging, memory, rulebook, standings, turns  # noqa: PLC0415
 
-    modules = {"evaluation": evaluation, "gauging": gauging, "rulebook": rulebook, "standings": standings}
+    modules = {"evaluation": evaluation, "gauging": gauging, "memory": memory, "rulebook": rulebook,
+               "standings": standings, "turns": turns}  # fmt: skip
     spent = dict.fromkeys(_PARTS, 0.0)
     before: list[tuple[Any, str, Callable[..., Any]]] = []
     for part, functions in _PARTS.items():
@@ -290,13 +291,18 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def without_beat(running: House) -> Iterator[None]:
-    [beat] = [one for one in running.process.children() if " beat " in " ".join(one.cmdline()) + " "]
-    beat.send_signal(signal.SIGSTOP)
+def without_others(running: House) -> Iterator[None]:
+    """Neither beat asks for it, nor does a worker judge by itself."""
+    words = {one: " ".join(one.cmdline()) + " " for one in running.process.children()}
+    others = [one for one, line in words.items() if " beat " in line or " worker " in line]
+    assert len(others) == 2, words
+    for one in others:
+        one.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        beat.send_signal(signal.SIGCONT)
+        for one in others:
+            one.send_signal(signal.SIGCONT)
 
 
 def main() -> None:
@@ -307,7 +313,7 @@ def main() -> None:
     parser.add_argument("--without-prometheus", action="store_true")
     options = parser.parse_args()
     load_average, every = os.getloadavg()[0], rules()
-    with house(RATE_LIMIT_PER_MINUTE="100000000") as running, without_beat(running):
+    with house(RATE_LIMIT_PER_MINUTE="100000000") as running, without_others(running):
         settle_in(running.data_dir)
         bench = Bench(running, options.rounds)
         found = {str(size): of_size(bench, every[:size], options) for size in sorted(options.rules)}

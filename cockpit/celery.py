@@ -21,6 +21,7 @@ from monitoring import heartbeats
 
 app = Celery("cockpit")
 _GATHER = "monitoring.tasks.gather"
+_UNASKED = ("monitoring.tasks.gather_unasked", "alerts.tasks.evaluate_unasked")
 
 _TRANSPORT = {
     "visibility_timeout": 300,
@@ -90,19 +91,20 @@ def _look_unasked(**_: Any) -> None:
 
 
 def _go_on_looking() -> None:
-    """Measuring goes on without broker and beat, more rarely: else a dead broker would look as it last did."""
-    failing = False
+    """Measuring and judging go on without broker and beat, more rarely: else a dead one would look as it last did."""
+    failing: set[str] = set()
     while True:
         time.sleep(2.0 * settings.GATHER_INTERVAL)
-        try:
-            import_string("monitoring.tasks.gather_unasked")()
-            failing = False
-        except Exception as error:
-            if not failing:
-                logging.getLogger(__name__).warning("could not look unasked: %s", type(error).__name__)
-            failing = True
-        finally:
-            connection.close()  # of this thread, which nobody else looks after
+        for name in _UNASKED:
+            try:
+                import_string(name)()
+                failing.discard(name)
+            except Exception as error:
+                if name not in failing:
+                    logging.getLogger(__name__).warning("%s failed: %s", name, type(error).__name__)
+                failing.add(name)
+            finally:
+                connection.close()  # of this thread, which nobody else looks after
 
 
 @signals.heartbeat_sent.connect

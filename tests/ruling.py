@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from alerts import evaluation, rulebook, standings
+from alerts import evaluation, memory, rulebook, standings
 from alerts.definitions import Definition
-from alerts.evaluation import Run
+from alerts.evaluations import Run
 from alerts.measurements import Group
 from alerts.models import Alert, AlertRule
 from alerts.rulebook import Ruled
@@ -43,7 +43,7 @@ def within(minute: int) -> datetime:
 
 def forget() -> None:
     """As after a restart."""
-    evaluation._remembered.clear()
+    memory._remembered.clear()
     rulebook._known.clear()
 
 

@@ -36,6 +36,7 @@ CLEAR: dict[str, Any] = {"warning": 80.0, "critical": 95.0}
 NO_MEASURE = f"must be one of {', '.join(MEASURES)}, or the name of a metric family"
 NAMES = ", ".join(GROUPED)
 RULE = "must not name rule, by which alerts tell whose they are"
+LE = "must not name le, the bound of a bucket"
 
 
 def table(rows: dict[str, tuple[Any, ...]], names: str = "definition field words") -> pytest.MarkDecorator:
@@ -56,6 +57,8 @@ class TestWhatIsRefused:
         "no name of a family": (about("gpu heat"), "measure", NO_MEASURE),
         "a long one": (about("a" * 101), "measure", NO_MEASURE),
         "a NUL": (about("heat\0"), "measure", NO_MEASURE),
+        "no aggregation of a family": (about("team_queue", ""), "aggregation",
+                                       "must be one of avg, min, max, last, count, ratio"),
         "what is no aggregation of it": (about("inferences", "p95"), "aggregation",
                                          "must be one of count, rate, ratio for inferences"),
         "of money": (about("cost", "max"), "aggregation", "must be one of sum, rate, avg, ratio for cost"),
@@ -98,11 +101,14 @@ class TestWhatIsRefused:
         "by no name": (about(HEAT, "max", by=("gpu 0",)), "by", "must be names of labels; gpu 0 is none"),
         "by a surrogate": (about(HEAT, "max", by=("\ud800",)), "by", "must be names of labels; \\ud800 is none"),
         "by too many": (about(HEAT, "max", by=tuple("abcde")), "by", "must be at most 4 names"),
-        "by buckets": (about(SLOW, "p95", by=("le",)), "by", "must not name le, the bound of a bucket"),
+        "by buckets": (about(SLOW, "p95", by=("le",)), "by", LE),
         "by rules": (about(HEAT, "max", by=("rule",)), "by", RULE),
         "of what inferences have not": (about(filters={"gpu": ("0",)}), "filters",
                                         f"must be of {NAMES}; gpu is none of them"),
         "of no name": (about(HEAT, "max", filters={"": ("0",)}), "filters", "must be names of labels;  is none"),
+        "of buckets": (about(SLOW, "p95", filters={"le": ("0.5",)}), "filters", LE),
+        "of the buckets of a mean": (about(SLOW, "avg", filters={"le": ("0.5",)}), "filters", LE),
+        "of the buckets of one's own": (about("waits", "p99", filters={"le": ("*",)}), "filters", LE),
         "of too many": (about(HEAT, "max", filters=many(6)), "filters", "must be at most 5 names"),
         "of no value": (about(filters={"model": ()}), "filters", "must have 1 to 20 values for model"),
         "of too many values": (about(filters={"model": ("a",) * 21}), "filters", "must have 1 to 20 values for model"),
@@ -141,6 +147,8 @@ class TestWhatIsRefused:
         "renotify": (about(renotify=WEEK + 1), "renotify", "must be 0 to 10,080 minutes"),
         "least": (about(least=-1), "least", "must be 0 to 1,000,000,000 samples"),
         "most": (about(least=10**9 + 1), "least", "must be 0 to 1,000,000,000 samples"),
+        "samples of a silence": (about(least=1, no_data="zero"), "least",
+                                 "must be 0 where no data count as zero: those are no samples"),
         "no operator": (about(operator="eq"), "operator", "must be one of gt, gte, lt, lte"),
     })  # fmt: skip
     def test_of_a_condition(self, definition: Definition, field: str, words: str) -> None:
@@ -220,6 +228,8 @@ class TestWhatIsSound:
         "one below": (about(operator="lt", warning=20, warning_clear=25, critical=5, critical_clear=5),),
         "both the same": (about(warning=5, critical=5),),
         "silence alone": (about(warning=None, no_data="alert", silent=0),),
+        "silence as zero": (about(operator="lt", warning=1, no_data="zero"),),
+        "a bucket": (about(f"{SLOW}_bucket", "sum", filters={"le": ("0.5",)}),),
         "a night": (hours(start=22 * 60, end=6 * 60, days=(5,), zone="Asia/Kolkata"),),
         "all of a day": (hours(start=0, end=0, zone="UTC"),),
         "every name": (about(by=GROUPED[:4], filters=dict.fromkeys(GROUPED, ("a*", "é"))),),
@@ -282,7 +292,10 @@ class TestItsUnit:
             (about("cost", "sum"), "money"), (about("cost", "sum", change="week"), "%"),
             (about("cost", "rate"), "money/s"), (about(HEAT, "max"), "celsius"), (about(HEAT, "count"), "readings"),
             (about(SLOW, "p95"), "seconds"), (about("cockpit_network_receive_bytes_total", "rate"), "bytes/s"),
-            (about("queue_length", "max"), ""),
+            (about("queue_length", "max"), ""), (about("cost", "ratio", per="inferences"), ""),
+            (about("cost", "ratio", per="revenue"), "ratio"), (about("cost", "ratio", per="total_tokens"), ""),
+            (about(HEAT, "ratio", per="cockpit_gpu_slowdown_celsius"), "ratio"), (about(HEAT, "ratio", per=SLOW), ""),
+            (about("failed_total", "ratio", per="tried_total"), "ratio"), (about("cost", "ratio"), "ratio"),
         ],
     )  # fmt: skip
     def test_is_that_of_what_is_judged(self, definition: Definition, unit: str) -> None:
@@ -312,10 +325,34 @@ class TestItsWords:
             (1234.5, "money", "1,234.50"), (0.0, "money", "0.00"), (0.0012345, "money", "0.001234"),
             (83.0, "celsius", "83 °C"), (83.46, "celsius", "83.5 °C"), (12345.0, "inferences", "12,345 inferences"),
             (1.5, "tokens/s", "1.5 tokens/s"), (99.96, "", "100"), (1e-7, "", "1e-07"),
+            (0.9995, "ratio", "99.95 %"), (0.99994, "ratio", "99.994 %"), (0.994, "ratio", "99.4 %"),
+            (1.0005, "ratio", "100.05 %"), (0.9899, "ratio", "99 %"), (0.999999999, "ratio", "99.9999999 %"),
+            (0.5, "money/s", "0.5/s"), (10 * 2.0**30, "bytes/s", "10 GiB/s"), (1e300, "ms", "1e+297 s"),
         ],
     )  # fmt: skip
     def test_tell_quantities(self, value: float | None, unit: str, expected: str) -> None:
         assert saying.quantity(value, unit) == expected
+
+    @pytest.mark.parametrize(
+        ("value", "unit", "expected"),
+        [
+            (None, "ms", "no data"), (0.0512345, "ratio", "5.12345 %"), (0.9995, "ratio", "99.95 %"),
+            (1.001, "", "1.001"), (1234.5678, "inferences", "1,234.5678 inferences"), (-12.345, "%", "-12.345 %"),
+            (1234.5, "ms", "1.2345 s"), (83.46, "celsius", "83.46 °C"), (8.0, "money", "8.00"), (0, "money", "0.00"),
+            (8.125, "money", "8.125"), (0.00012345, "money", "0.00012345"), (2.505, "money/s", "2.505/s"),
+            (1.5 * 2**30, "bytes", "1.5 GiB"), (2.0**30 + 1024, "bytes", "1,048,577 KiB"),
+            (1023.5, "bytes", "1,023.5 B"),
+            (1e15 - 1, "bytes/s", "999,999,999,999,999 B/s"), (5e-324, "", "5e-324"), (1e308, "bytes", None),
+        ],
+    )  # fmt: skip
+    def test_tell_every_digit_of_a_threshold(self, value: float | None, unit: str, expected: str | None) -> None:
+        told = saying.limit(value, unit)
+        assert told == expected if expected else told.endswith("e+295 TiB")
+
+    @given(st.floats(0.98, 1.02), st.floats(0.98, 1.02))
+    def test_tell_all_from_nearly_all(self, value: float, threshold: float) -> None:
+        assert (saying.quantity(value, "ratio") == "100 %") == (value == 1)
+        assert (saying.limit(value, "ratio") == saying.limit(threshold, "ratio")) == (value == threshold)
 
     @pytest.mark.parametrize(
         ("length", "expected"),
@@ -363,6 +400,11 @@ class TestItsReport:
             "ruleId": "00000000-0000-0000-0000-000000000007", "ruleName": "Calls", "plain": "gpt is slow",
             "since": at(3).isoformat().replace("+00:00", "Z"),
         }  # fmt: skip
+
+    def test_never_says_that_a_value_is_beyond_itself(self) -> None:
+        few = about("errors", "ratio", per="inferences", operator="lt", warning=None, critical=0.9995)
+        report = saying.report_of(unsaved(few), (), self.FIRES, Reading(0.9991, 10))
+        assert report.message == "99.91 % beyond 99.95 % over 1 min"
 
     def test_of_a_group_of_samples_keeps_labels_of_the_same_names(self) -> None:
         definition = about(HEAT, "max", by=("model", "gpu"), runbook="https://a.example")

@@ -101,6 +101,10 @@ class TestDevelopers:
         assert "dead On call start of high_error_rate 11:55 , 1 try, status 400 · The receiver answered 400" in page
         assert "0 tries · It was too old to be of use." in page
 
+    def test_what_failed_without_words_is_told_in_ours(self) -> None:
+        lost = failed(because="connection", words="", status=None)
+        assert "1 try · no connection" in text("developer", looked(one(), failures=(lost,)))
+
     def test_without_a_channel_it_is_said_so(self) -> None:
         assert "Nobody is told of alerts: no channel is set up." in text("developer", looked())
 

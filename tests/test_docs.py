@@ -28,6 +28,7 @@ from alerts import (
     deliveries,
     dispatching,
     evaluation,
+    evaluations,
     expiry,
     forms,
     moves,
@@ -544,7 +545,7 @@ class TestDeliveries:
         assert plain(rows["tests and summaries that channels were sent"][1]) == expiry.KEPT_ALONE.days
         assert plain(rows["pulses of dead-man's switches"][1]) == expiry.KEPT_PULSES.days
         assert plain(rows["how groups of rules changed"][1]) == evaluation.KEPT_CHANGES.days
-        assert plain(rows["what evaluations of rules did"][1]) == evaluation.KEPT.days
+        assert plain(rows["what evaluations of rules did"][1]) == evaluations.KEPT.days
 
     def test_the_promises_of_the_explanation_are_those_of_the_code(self) -> None:
         text = words_of("explanation/told-for-certain.md")

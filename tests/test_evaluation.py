@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from alerts import enacting, evaluation, gauging, judging, rulebook, standings
+from alerts import enacting, evaluation, gauging, judging, memory, rehearsal, rulebook, simulation, standings
+from alerts.definitions import encoded
 from alerts.mishaps import RULE_FAILED
 from alerts.models import Alert
 from organizations.models import User
@@ -61,14 +62,14 @@ def rows(table: str) -> int:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, room: Any, verb: str, when: Callable[..., bool]) -> list[int]:
-    """That verb asks the database for what it cannot do whenever `when` says so of what it is given; how often."""
+    """The database has no room for that verb whenever `when` says so of what it is given; how often."""
     real, times = getattr(room, verb), [0]
 
     def broken(*given: Any, **named: Any) -> Any:
         if when(*given, **named):
             times[0] += 1
             with EVERYONE.enter(), connection.cursor() as cursor:
-                cursor.execute("SELECT 1 / 0")
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$")
         return real(*given, **named)
 
     monkeypatch.setattr(room, verb, broken)
@@ -183,18 +184,50 @@ class TestAnAlert:
 
     def test_of_a_silent_group_is_over_when_that_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(judging, "DAY", 3)
-        rule = make(about(by=("model",), no_data="keep"))
+        rule = make(about(by=("model",), no_data="alert", silent=1))
         calls(1, 6)
-        judge_each(1, 4)
+        judge_each(1, 5)
         assert (groups(rule), stand()) == ({("llama",): "warning"}, [("warning", "firing")])
-        judge(5)
+        judge(6)
         assert (groups(rule), stand()) == ({}, [("warning", "resolved")])
-        assert transitions(rule)[-1] == (5, ("llama",), "warning", "forgotten")
+        assert transitions(rule)[-1] == (6, ("llama",), "warning", "forgotten")
         [alert] = alerts()
         assert alert.resolve_note == "It has been silent for long."
-        calls(6, 6)
-        judge(6)
+        calls(7, 6)
+        judge(7)
         assert stand() == [("warning", "resolved"), ("warning", "firing")]
+
+    def test_of_a_group_that_stays_as_it_was_is_over_when_people_say_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(judging, "DAY", 3)
+        rule = make(about(by=("model",), no_data="keep"))
+        calls(1, 6)
+        judge_each(1, 9)
+        assert stand() == [("warning", "firing")]
+        act("resolve", alerts()[0].pk)
+        judge(10)
+        assert (groups(rule), stand()) == ({("llama",): "warning"}, [("warning", "resolved")])
+        switch(rule, "paused", minute=10.8)
+        switch(rule, "on", minute=10.9)
+        judge(11)
+        assert groups(rule) == {}
+
+    def test_of_a_group_ends_with_its_value_where_a_larger_one_takes_its_place(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(judging, "MOST_GROUPS", 1)
+        rule = make(about(by=("model",)))
+        for minute, models in enumerate(("a" * 6, "a", "a" * 3 + "b" * 9, "a" * 40 + "b" * 6), start=1):
+            store([one_call(minute, model=name) for name in models])
+        judge(1)
+        judge(4)
+        assert transitions(rule) == [(1, ("a",), "", "warning"), (2, ("a",), "warning", "ok"),
+                                     (3, ("a",), "ok", "forgotten"), (3, ("b",), "", "warning")]  # fmt: skip
+        assert [(one.model_name, one.status, one.resolve_note) for one in alerts()] == [
+            ("a", "resolved", "It is 3 inferences."), ("b", "firing", "")]  # fmt: skip
+        [ruled] = rulebook.enabled().rules
+        found = rehearsal.rehearse(ruled, simulation.minutes(ruled, at(0), at(4)))
+        assert {(one.at, one.group, one.before, one.after) for one in found.changes} == {
+            (at(minute), *rest) for minute, *rest in transitions(rule)}  # fmt: skip
 
     def test_ends_saying_what_it_is(self) -> None:
         make(about())
@@ -202,6 +235,12 @@ class TestAnAlert:
         store([one_call(1, status="error")] * 6 + [one_call(2), one_call(2)])
         judge_each(1, 2)
         assert {one.resolve_note for one in alerts()} == {"It is 2 inferences.", "It is 0 %."}
+
+    def test_ends_saying_that_there_is_too_little(self) -> None:
+        make(about("errors", "ratio", per="inferences", warning=0.5, least=5))
+        store([one_call(1, status="error")] * 6 + [one_call(2, status="error")])
+        judge_each(1, 2)
+        assert [one.resolve_note for one in alerts()] == ["There are too few samples to judge."]
 
     def test_ends_saying_that_there_is_nothing(self) -> None:
         make(about("duration", "p95", warning=100))
@@ -354,7 +393,7 @@ class TestEachMinute:
             calls(minute, number)
         judge(1)
         run = judge(12)
-        assert (run.minutes, run.late) == (10, 547.0)  # in two batches, the larger of which is told of
+        assert (run.minutes, run.rules, run.late) == (11, 1, 547.0)  # in two batches
         assert transitions(rule) == [
             (2, ALONE, "ok", "pending"), (3, ALONE, "pending", "warning"), (5, ALONE, "warning", "critical"),
             (7, ALONE, "critical", "warning"), (9, ALONE, "warning", "ok"), (11, ALONE, "ok", "pending"),
@@ -411,8 +450,8 @@ class TestMemory:
             store([one_call(minute)] * number + [one_call(minute, organization=OTHER)] * number)
         for minute in range(1, 14):
             judge(minute)
-            for cursor in [one for one in evaluation._remembered if one[0] == OWN]:
-                del evaluation._remembered[cursor]
+            for cursor in [one for one in memory._remembered if one[0] == OWN]:
+                del memory._remembered[cursor]
         assert transitions(rule) == transitions(twin)
         assert len(transitions(rule)) >= 6
         assert standing(rule, "llama") == standing(twin, "llama")
@@ -420,11 +459,11 @@ class TestMemory:
     def test_what_another_process_wrote_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         make()
         judge(1)
-        mine = deepcopy(evaluation._remembered)
-        monkeypatch.setattr(evaluation, "_remembered", {})
+        mine = deepcopy(memory._remembered)
+        monkeypatch.setattr(memory, "_remembered", {})
         calls(2, 6)
         judge(2)
-        monkeypatch.setattr(evaluation, "_remembered", mine)
+        monkeypatch.setattr(memory, "_remembered", mine)
         judge(3)
         assert stand() == [("warning", "resolved")]
 
@@ -566,6 +605,18 @@ class TestARuleThatCannotBeJudged:
         judge(2)
         assert (the(rule).error, groups(rule)) == ("", {ALONE: "warning"})
 
+    def test_is_well_again_when_it_is_judged_with_what_was_mended(self) -> None:
+        rule = make()
+        ruin(rule, encoded(about(hold=10_000)))
+        judge(1)
+        assert the(rule).error == "It cannot be read: hold: must be 0 to 1,440 minutes."
+        change(rule, about(), minute=1.8)
+        assert (the(rule).error, stand(alert_type=RULE_FAILED)) == ("", [("warning", "firing")])
+        judge(2)
+        [alert] = alerts(alert_type=RULE_FAILED)
+        assert (alert.status, alert.resolve_note) == ("resolved", "The rule is judged again.")
+        assert the(rule).error_alert_id is None
+
     def test_since_its_data_cannot_be_read_stops_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
         wrong, right = make(name="wrong"), make(name="right")
         judge(1)
@@ -630,7 +681,7 @@ class TestOrganizations:
         calls(2, 6)
         calls(2, 6, organization=OTHER)
         with monkeypatch.context() as patch:
-            failing(patch, gauging, "read", lambda _, wanted, __: any(one[0] == OTHER for one in wanted))
+            failing(patch, gauging, "read", lambda _, wanted, *__, **___: any(one[0] == OTHER for one in wanted))
             assert judge(2).failed == 1
         assert (transitions(mine), transitions(theirs)) == ([(2, ALONE, "ok", "warning")], [])
         judge(3)

@@ -17,7 +17,9 @@ from django.utils import timezone
 
 from alerts import evaluation, explaining, gauging, judging, lifecycle, recounting, simulation
 from alerts.explaining import Explanation
+from alerts.measurements import Group
 from alerts.models import Alert, Delivery
+from alerts.rehearsal import Minutes
 from alerts.routing import FLAPPING
 from alerts.rules import Hours
 from alerts.states import Suppression
@@ -39,6 +41,7 @@ from tests.ruling import (
     make,
     one_call,
     ruin,
+    sample,
     store,
     switch,
     the,
@@ -212,6 +215,74 @@ def few() -> Asked:
     return rule, 1, ()
 
 
+def still_beyond() -> Asked:
+    """The lesser threshold, while it is kept as critical."""
+    rule = make(about(critical=10, keep=3))
+    each_minute(11, 6, 6)
+    return rule, 3, ()
+
+
+def few_go_on(policy: str) -> Asked:
+    rule = make(about("errors", "ratio", per="inferences", warning=0.5, least=4, no_data=policy))
+    each_minute(6, 2, status="error")
+    return rule, 2, ()
+
+
+def few_at_last() -> Asked:
+    """What comes after a silence that was an alert ends that."""
+    rule = make(about(least=8, no_data="alert", silent=1))
+    judge_each(1, 2)
+    calls(3, 6)
+    judge(3)
+    return rule, 3, ()
+
+
+def nothing_before(**more: Any) -> Asked:
+    rule = make(about(change="previous", window=2, warning=50, **more))
+    each_minute(0, 6)
+    return rule, 2, ()
+
+
+def zero_before() -> Asked:
+    rule = make(about("errors", "sum", change="week", window=2, warning=50))
+    week = 7 * 24 * 60
+    calls(1 - week, 3)
+    each_minute(6, 6, status="error")
+    return rule, 2, ()
+
+
+def mean_of_nothing_before() -> Asked:
+    rule = make(about("duration", "avg", change="week", warning=50))
+    each_minute(2)
+    return rule, 1, ()
+
+
+def nothing_now() -> Asked:
+    rule = make(about("duration", "avg", change="previous", warning=50))
+    each_minute(2, 0)
+    return rule, 2, ()
+
+
+def unpriced(aggregation: str, number: int = 3, **more: Any) -> Asked:
+    rule = make(about("cost", aggregation, **more))
+    each_minute(number)
+    return rule, 1, ()
+
+
+def unstreamed() -> Asked:
+    rule = make(about("ttft", "p95", by=("model",), no_data="alert", silent=1))
+    each_minute(2, 1)
+    return rule, 2, ("llama",)
+
+
+def no_divisor() -> Asked:
+    used, size = "cockpit_memory_used_bytes", "cockpit_memory_total_bytes"
+    rule = make(about(used, "ratio", per=size, warning=0.9))
+    store(samples=[sample(1, 5, used, host="h"), sample(1, 0, size, host="h")])
+    judge(1)
+    return rule, 1, ()
+
+
 def silent(policy: str, first: int = 1, **more: Any) -> Asked:
     rule = make(about(no_data=policy, silent=10, **more))
     each_minute(first)
@@ -340,6 +411,14 @@ def tried_again() -> Asked:
     return rule, minute, group
 
 
+def dropped(state: str, because: str) -> Asked:
+    """What a channel refused once, and was given up before it was tried again."""
+    rule, minute, group = tried_again()
+    with EVERYONE.enter():
+        Delivery.objects.update(state=state, because=because, done_at=timezone.now())
+    return rule, minute, group
+
+
 def flapping(**columns: Any) -> Asked:
     """Held back, as its third beginning within five minutes is."""
     route(channel(URL, name="operations"))
@@ -412,11 +491,58 @@ REASONS: Mapping[str, Reason] = {
         {"Kept firing": "clear since {day} 12:02; kept for 5 min, until {day} 12:07"}),
     "it was kept as bad as it was": Reason(
         kept_at_its_worst, "It fired (critical): the value is clear, and it is kept firing for a while.",
-        {"Kept firing": "clear since {day} 12:02; kept for 2 min, until {day} 12:04",
+        {"Kept firing": "no longer critical since {day} 12:02; kept so for 2 min, until {day} 12:04",
          "Warning": "not beyond > 5 inferences"}),
+    "it was kept as critical and was a warning": Reason(
+        still_beyond, "It fired (critical): the value is no longer critical, and it is kept so for a while.",
+        {"Kept firing": "no longer critical since {day} 12:02; kept so for 3 min, until {day} 12:05",
+         "Warning": "beyond > 5 inferences", "Critical": "not beyond > 10 inferences"}),
     "there were too few samples": Reason(
         few, "It was silent: there are too few samples to judge.",
         {"Samples": "6; at least 8 are asked for", "Warning": "beyond > 5 inferences"}),
+    "too few samples left it as it was": Reason(
+        lambda: few_go_on("keep"), "It fired (warning): there are too few samples to judge.",
+        {"Samples": "2; at least 4 are asked for, and with fewer it stays as it was"}),
+    "too few samples are no news": Reason(
+        lambda: few_go_on("alert"), "It fired (warning): there are too few samples to judge.",
+        {"Samples": "2; at least 4 are asked for, and with fewer it stays as it was"}),
+    "too few samples ended a silence": Reason(
+        few_at_last, "It was silent: there are too few samples to judge.",
+        {"Samples": "6; at least 8 are asked for", "State": "ok since {day} 12:03"}),
+    "there was nothing to compare with": Reason(
+        nothing_before, "It was silent: there is nothing to compare with the time before.",
+        {"Value": "none: there is nothing to compare with the time before; it is 6 inferences now, and was no data "
+                  "then",
+         "No data": "without data it is fine; no value since {day} 12:01"}),
+    "there being nothing to compare with was an alert": Reason(
+        lambda: nothing_before(no_data="alert", silent=0),
+        "It fired (no data): there is nothing to compare with the time before.",
+        {"No data": "without data for 0 min it is an alert of its own; no value since {day} 12:01"}),
+    "it was zero a week ago": Reason(
+        zero_before, "It was silent: there is nothing to compare with a week ago.",
+        {"Value": "none: there is nothing to compare with a week ago; it is 12 inferences now, and was 0 inferences "
+                  "then"}),
+    "a mean had nothing to be compared with": Reason(
+        mean_of_nothing_before, "It was silent: there is nothing to compare with a week ago.",
+        {"Value": "none: there is nothing to compare with a week ago; it is 120 ms now, and was no data then"}),
+    "a mean was not measured now": Reason(
+        nothing_now, "It was silent: nothing was measured.",
+        {"Value": "no data, of 0 samples", "No data": "without data it is fine; nothing since {day} 12:01"}),
+    "what its calls cost was not known": Reason(
+        lambda: unpriced("sum"), "It was silent: no value is known of 3 calls.",
+        {"Value": "none: no value is known of 3 calls",
+         "No data": "without data it is fine; no value since {day} 12:01"}),
+    "what its calls cost in the mean was not known": Reason(
+        lambda: unpriced("avg", 1), "It was silent: no value is known of 1 call.", {}),
+    "what its calls cost against the time before was not known": Reason(
+        lambda: unpriced("avg", change="previous"), "It was silent: no value is known of 3 calls.",
+        {"Value": "none: no value is known of 3 calls; it is no data now, and was no data then"}),
+    "its calls told no time to the first token": Reason(
+        unstreamed, "It fired (no data): no value is known of 1 call.",
+        {"Value": "none: no value is known of 1 call"}),
+    "its readings could not be divided": Reason(
+        no_divisor, "It was silent: no value is known of 1 reading.",
+        {"Value": "none: no value is known of 1 reading"}),
     "no data are fine": Reason(
         lambda: silent("ok"), "It was silent: nothing was measured.",
         {"Value": "no data, of 0 samples", "No data": "without data it is fine; nothing since {day} 12:02"}),
@@ -484,6 +610,12 @@ REASONS: Mapping[str, Reason] = {
     "a channel is tried again": Reason(tried_again, f"It fired (warning): {BEYOND}.", {},
                                        "Not yet told to operations (503 the receiver failed; next try in less than a "
                                        "minute)."),
+    "it was too old": Reason(lambda: dropped("expired", "old"), f"It fired (warning): {BEYOND}.", {},
+                             "Not told to operations (too old to be of use; 503 the receiver failed)."),
+    "its channel was off": Reason(lambda: dropped("skipped", "off"), f"It fired (warning): {BEYOND}.", {},
+                                  "Not told to operations (the channel was switched off; 503 the receiver failed)."),
+    "its channel was retired": Reason(lambda: dropped("skipped", "retired"), f"It fired (warning): {BEYOND}.", {},
+                                      "Not told to operations (the channel was retired; 503 the receiver failed)."),
     "it came and went": Reason(flapping, f"It fired (warning): {BEYOND}.", {},
                                "Not yet told to operations (it comes and goes, and is told once in five minutes; next "
                                "try in 4 minutes)."),
@@ -662,8 +794,11 @@ class TestWhatCameLate:
 
 
 class TestHowItStood:
-    def test_is_known_however_long_ago_it_began(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recounting, "_MOST", 2)
+    @pytest.mark.parametrize(("name", "number"), [("_MOST", 2), ("_MOST_WORK", 3)])
+    def test_is_known_however_long_ago_it_began(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(recounting, name, number)
         rule = make(about(warning_clear=3))
         for minute in range(1, 9):
             calls(minute, 6 if minute == 1 else 4)
@@ -674,6 +809,7 @@ class TestHowItStood:
 
     def test_is_known_of_a_window_that_takes_long_to_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(simulation, "minutes", None)
+        monkeypatch.setattr(recounting, "_MOST_WORK", 2 * 24 * 60)
         rule = make(about(window=2 * 24 * 60))
         each_minute(6)
         answer = asked(rule, 1)
@@ -717,6 +853,48 @@ class TestHowItStood:
         assert answer.verdict.startswith("It was silent: the rule has more groups than the 200 that are judged.")
         assert lines(answer)["Groups"] == "1 more than the 200 that are judged"
         assert asked(rule, 1, "a").fired
+
+    def test_is_not_known_of_a_group_of_which_silent_ones_hold_the_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They are known, and have no reading now."""
+        monkeypatch.setattr(judging, "MOST_GROUPS", 1)
+        rule = make(about(by=("model",), no_data="alert", silent=9))
+        store([one_call(1, model="a")])
+        judge(1)
+        store([one_call(2, model="b")])
+        judge(2)
+        answer = asked(rule, 2, "b")
+        assert answer.verdict == "It was silent: the rule has more groups than the 200 that are judged."
+        assert lines(answer)["Groups"] == "1 more than the 200 that are judged"
+
+    def test_is_told_of_a_group_that_gave_way_to_a_larger_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(judging, "MOST_GROUPS", 1)
+        rule = make(about(by=("model",)))
+        store([one_call(1, model="a")])
+        judge(1)
+        store([one_call(2, model="a"), *[one_call(2, model="b")] * 4])
+        judge(2)
+        answer = asked(rule, 2, "a")
+        assert answer.verdict == "It was silent: larger groups took its place among the 200 that are judged."
+
+    def test_is_judged_again_of_the_asked_group_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = make(about(by=("model",), hold=2))
+        for minute in (1, 2, 3):
+            store([one_call(minute, model=model) for model in "ab" for _ in range(6)])
+            judge(minute)
+        read: list[set[Group]] = []
+        minutes = simulation.minutes
+
+        def watched(*given: Any, **more: Any) -> Minutes:
+            found = minutes(*given, **more)
+            read.append({group for _, one in found for group in one})
+            return found
+
+        monkeypatch.setattr(simulation, "minutes", watched)
+        answer = asked(rule, 3, "b")
+        assert answer.verdict == f"It fired (warning): {BEYOND}."
+        assert lines(answer)["For"] == dated("beyond the threshold since {day} 12:01; it has to be for 2 min, until "
+                                             "{day} 12:03")  # fmt: skip
+        assert read == [{("b",)}]
 
 
 class TestWhatItAsksFor:
@@ -917,3 +1095,16 @@ def test_what_channels_answered_is_listed_with_its_delivery(make_person: Make) -
     assert f'href="/admin/alerts/channel/{delivery.channel_id}/change/">operations</a>' in listed
     assert f'href="/admin/alerts/delivery/{delivery.pk}/change/"' in listed
     assert "404 There is no such room." in listed
+
+
+@pytest.mark.parametrize("page_of_what", ["alertrule", "channel"])
+def test_what_was_dropped_after_a_try_says_why_before_what_was_answered(
+    make_person: Make, page_of_what: str
+) -> None:  # fmt: skip
+    rule, minute, _ = dropped("skipped", "off")
+    [delivery] = deliveries()
+    client = signed_in(make_person("ada", **{OWN: "analyst"}))
+    where = address(rule, at=stamp(minute)) if page_of_what == "alertrule" else (
+        f"/admin/alerts/channel/{delivery.channel_id}/change/")  # fmt: skip
+    listed = unescape(page_of(client.get(where))).split('class="told-said"')[1]
+    assert "the channel was switched off; 503 the receiver failed" in listed.split("</p>")[0]

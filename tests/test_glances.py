@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts import evaluation, gauging, judging, lifecycle, measurements, rulebook
+from alerts import gauging, judging, lifecycle, measurements, memory, rulebook
 from alerts.definitions import MEASURES, Definition
 from alerts.measurements import Window
 from alerts.rules import Condition, Reading, Standing, decide, fine
@@ -41,18 +41,25 @@ def totals_of(window: Window, made: list[Inference]) -> dict[tuple[str, ...], Su
 
 class TestAtAGlance:
     @settings(max_examples=200, deadline=None)
-    @given(combination=st.sampled_from(COMBINATIONS), filters=st.sampled_from(FILTERS), made=CALLS)
-    def test_it_reads_what_is_read_in_full(
-        self, combination: tuple[str, str], filters: dict[str, tuple[str, ...]], made: list[Inference]
-    ) -> None:
+    @given(
+        combination=st.sampled_from(COMBINATIONS), filters=st.sampled_from(FILTERS), made=CALLS,
+        operator=st.sampled_from(["gt", "gte", "lt", "lte"]), least=st.integers(0, 2),
+        thresholds=st.lists(st.sampled_from([0, 0.02, 1, 2, 60, 4000]), min_size=1, max_size=2, unique=True),
+    )  # fmt: skip
+    def test_it_is_fine_as_it_is_in_full(
+        self, combination: tuple[str, str], filters: dict[str, tuple[str, ...]], made: list[Inference], operator: str,
+        least: int, thresholds: list[float],
+    ) -> None:  # fmt: skip
         measure, aggregation = combination
         per = "total_tokens" if aggregation == "ratio" else ""
-        rule = unsaved(about(measure, aggregation, per=per, filters=filters))
+        warning, critical = (*sorted(thresholds, reverse=operator.startswith("l")), None)[:2]
+        rule = unsaved(about(measure, aggregation, per=per, filters=filters, operator=operator, least=least,
+                             warning=warning, critical=critical))  # fmt: skip
         [window] = rule.windows
         gauges = gauging.Gauges({(OWN, window): totals_of(window, made)})
         assert rule.glance is not None
         in_full = judging.read(rule, gauges).get(ALONE, measurements.NOTHING)
-        assert rule.glance(gauges.whole(OWN, window)) == in_full
+        assert rule.glance(gauges.whole(OWN, window)) == fine(rule.condition, in_full)
 
     @pytest.mark.parametrize(
         "definition",
@@ -123,7 +130,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
-    evaluation._remembered.clear()
+    memory._remembered.clear()
     rulebook._known.clear()
 
 

@@ -11,23 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts import gauging, judging, measurements
-from alerts.definitions import GROUPED, MEASURES, Definition
+from alerts import gauging, judging, measurements, rehearsal
+from alerts.definitions import DAY, GROUPED, MEASURES, WEEK, Definition
 from alerts.measurements import MOST_GROUPS, NOTHING, Group, Totals, Window
 from alerts.rolling import Rolling
-from alerts.rules import MINUTE, Reading, Standing
+from alerts.rules import MINUTE, Hours, Level, NoData, Reading, Standing, State, fine
 from monitoring import histogram
 from monitoring.store.base import Inference, Summary
 from monitoring.store.samples import Span
 from tests.channels import EVERYONE, OTHER, OWN
 from tests.memory_store import inference, summed
-from tests.ruling import about, at, grown, one_call, sample, store, unsaved, within
+from tests.ruling import NOON, about, at, grown, one_call, sample, store, unsaved, within
 
 HEAT, USED, SIZE = "cockpit_gpu_temperature_celsius", "cockpit_memory_used_bytes", "cockpit_memory_total_bytes"
 SLOW, REQUESTS, ERRORS = (
     "cockpit_http_request_duration_seconds", "cockpit_http_requests_total", "cockpit_http_errors_total",
 )  # fmt: skip
 ALONE: Group = ()
+FIRING = Standing(state="warning", level="warning", because="breach", since=at(0))
 COMBINATIONS = [(measure, aggregation) for measure, one in MEASURES.items() for aggregation in one.aggregations]
 DIVISORS = ("inferences", "errors", "unpriced", "cost", "total_tokens")
 
@@ -152,7 +153,7 @@ class TestInferences:
                 found = totals(calls, ("endpoint", "model"))
                 glance = measurements.glance(one)
                 assert glance is not None
-                assert glance(found) == read(one, found).get(ALONE, NOTHING)
+                assert glance(found) == fine(one.condition, read(one, found).get(ALONE, NOTHING))
 
     @pytest.mark.parametrize(
         "one",
@@ -218,11 +219,66 @@ class TestGroups:
 
     def test_that_are_known_keep_their_place(self) -> None:
         rule, found = unsaved(about(by=("model",))), self.found(MOST_GROUPS + 30)
-        known: dict[Group, Standing] = {("old",): Standing(since=at(0)), ("m000",): Standing(since=at(0))}
+        known: dict[Group, Standing] = {("old",): FIRING, ("m000",): FIRING}
         judged = {one.group[0] for one in judging.judge(rule, known, found, at(1))}
-        assert {"old"} <= judged  # of which nothing is told now
+        assert {"old", "m000"} <= judged
         assert len(judged - {"old", "m000"}) == MOST_GROUPS - 2
         assert judging.overflow(rule, known, found) == 31
+
+    def kept(self, known: dict[str, Standing], samples: dict[str, int], *, most: int, **asked: Any) -> str:
+        """The groups that are known after a minute; those in capitals are beyond the threshold with it."""
+        found = {(name,): Reading(9.0 if name.isupper() else 1.0, number) for name, number in samples.items()}
+        after: dict[Group, Standing | None] = {(name,): one for name, one in known.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(judging, "MOST_GROUPS", most)
+            for one in judging.judge(unsaved(about(by=("model",), **asked)), dict(after), found, at(1)):  # type: ignore[arg-type]
+                after[one.group] = one.after
+        return "".join(sorted(name for (name,), one in after.items() if one is not None))
+
+    @pytest.mark.parametrize(
+        ("known", "fresh", "kept"),
+        [
+            ({"a": 10, "b": 30}, {"c": 20}, "ab"),
+            ({"a": 10, "b": 30}, {"c": 21}, "bc"),
+            ({"a": 10, "b": 30}, {"c": 60, "d": 100}, "bd"),
+            ({"a": 10, "b": 30}, {"c": 61, "d": 100}, "cd"),
+            ({"a": 10, "b": 30}, {"c": 61, "d": 100, "e": 400, "f": 401}, "ef"),
+            ({"a": 0, "b": 0}, {"c": 0, "d": 1}, "bd"),
+            ({"a": 10, "B": 1}, {"c": 25, "d": 90}, "Bd"),
+            ({"a": 1}, {"c": 2, "d": 3, "e": 4}, "de"),
+            ({"a": 1, "b": 1}, {}, "ab"),
+        ],
+    )
+    def test_that_are_fine_give_way_to_those_that_are_more_than_twice_as_large(
+        self, known: dict[str, int], fresh: dict[str, int], kept: str
+    ) -> None:
+        stood = {name: Standing(since=at(0)) for name in known}
+        assert self.kept(stood, known | fresh, most=2) == kept
+        assert self.kept(dict(reversed(stood.items())), fresh | known, most=2) == kept
+
+    @pytest.mark.parametrize("no_data", ["ok", "keep", "alert", "zero"])
+    def test_that_are_silent_or_have_few_samples_give_way(self, no_data: NoData) -> None:
+        few = Standing(because="few", since=at(0))
+        assert self.kept({"a": few}, {"a": 1, "b": 50}, most=1, least=9 * (no_data != "zero"), no_data=no_data) == "b"
+        silent = Standing(because="no_data", since=at(0), silent=at(0))
+        kept = "a" if no_data == "alert" else "b"  # what is to be told of yet
+        assert self.kept({"a": silent}, {"b": 1}, most=1, no_data=no_data) == kept
+
+    @pytest.mark.parametrize("state", ["pending", "warning", "critical", "no_data"])
+    def test_that_wait_or_fire_do_not(self, state: State) -> None:
+        level: Level = state if state in ("warning", "critical") else ""  # type: ignore[assignment]
+        standing = Standing(state=state, level=level, because="no_data", since=at(0), silent=at(0))
+        assert self.kept({"a": standing}, {"b": 50}, most=1, no_data="keep" if level else "alert") == "a"
+        assert self.kept({"A": standing}, {"A": 1, "b": 50}, most=1, hold=5) == "A"
+        assert self.kept({"a": standing}, {"a": 1, "b": 50}, most=1) == "a"  # nor with the minute in which they end
+
+    def test_that_fire_as_they_did_a_day_ago_do(self) -> None:
+        """A rule about machines that come and go would see no new ones before long."""
+        for hours, kept in ((23, "a"), (24, "b")):
+            silent = at(1) - timedelta(hours=hours)
+            standing = Standing(state="warning", level="warning", because="no_data", since=at(0), silent=silent)
+            assert self.kept({"a": standing}, {"b": 1}, most=1, no_data="keep") == kept
+            assert self.kept({"A": standing}, {"A": 1, "b": 50}, most=1, no_data="keep") == "A"
 
     def test_without_any_there_is_one(self) -> None:
         rule = unsaved(about())
@@ -237,6 +293,30 @@ class TestGroups:
             assert list(judging.judge(rule, known, {}, at(minutes - 1))) == []
             [one] = judging.judge(rule, known, {}, at(minutes))
             assert (one.group, one.after) == (("a",), None)
+
+    def ending(self, minutes: int, value: float = 1.0, **asked: Any) -> tuple[list[str], int | None]:
+        """How a group of which something was measured in the first minute alone fires, and when it is forgotten."""
+        rule = unsaved(about(by=("model",), **asked))
+        found = {("a",): Reading(value, 1)}
+        told = rehearsal.rehearse(rule, [(at(1), found), *((at(minute), {}) for minute in range(2, minutes + 1))])
+        gone = [round((one.at - at(0)) / MINUTE) for one in told.changes if one.after == "forgotten"]
+        return [one.level for one in told.episodes], gone[0] if gone else None
+
+    @pytest.mark.parametrize("silent", [10, DAY - 1, DAY, 2 * DAY])
+    def test_whose_silence_is_an_alert_are_forgotten_a_day_after_that(self, silent: int) -> None:
+        assert self.ending(4 * DAY, no_data="alert", silent=silent) == (["no_data"], 2 + silent + DAY)
+        assert self.ending(4 * DAY, 9.0, no_data="alert", silent=silent) == (["warning"], 2 + silent + DAY)
+
+    def test_whose_silence_is_an_alert_at_some_hours_are_forgotten_a_day_after_that(self) -> None:
+        """Noon is followed by a day on which it may not begin, and then by one on which it may."""
+        day = (NOON.weekday() + 3) % 7
+        told, gone = self.ending(6 * DAY, no_data="alert", hours=Hours(start=0, end=0, days=(day,)))
+        assert (told, gone) == (["no_data"], 3 * DAY - 12 * 60 + DAY)
+
+    def test_that_fire_and_stay_as_they_were_are_forgotten_after_a_week(self) -> None:
+        assert self.ending(8 * DAY, 9.0, no_data="keep") == (["warning"], 2 + WEEK)
+        assert self.ending(3 * DAY, no_data="keep") == ([], 2 + DAY)
+        assert self.ending(3 * DAY, 9.0, no_data="keep", hold=5) == ([], 2 + DAY)
 
     def test_of_a_rule_without_any_are_never_forgotten(self) -> None:
         known: dict[Group, Standing] = {ALONE: Standing(because="no_data", since=at(0), silent=at(0))}

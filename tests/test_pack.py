@@ -121,6 +121,13 @@ class TestRows:
             assert all(f"the-{name}" in report.message for name in one.definition.by)
             assert set(report.labels) == {"runbook", saying.RULE, *named}
 
+    @each(tuple(one for one in PACK if one.definition.change))
+    def test_of_two_weeks_no_number_is_told_as_that_of_one(self, one: Packed) -> None:
+        """What a change is judged by are the samples of either week; those of a week ago where none came since."""
+        text, gone = one.definition.developer, one.definition.condition.warning == -100
+        assert ("{samples}" in text) is gone
+        assert gone or "changed by {value}" in text
+
     @each()
     def test_what_executives_read_is_plain(self, one: Packed) -> None:
         bare = re.sub(r"\{\w+\}", "", one.definition.executive)
@@ -155,7 +162,7 @@ class TestRows:
         assert set(BY_KEY) >= {
             "high_error_rate", "high_latency", "cost_spike", "spend_pace", "model_absent", "gpu_heat", "gpu_xid",
             "gpu_memory_full", "gpu_held_back", "disk_full", "memory_full", "database_delay", "queue_age", "role_down",
-            "inferences_absent", "auth_failures", "rate_limit_storm", "delivery_dead",
+            "inferences_absent", "auth_failures", "rate_limit_storm", "delivery_dead", "model_down", "machine_absent",
         }  # fmt: skip
 
 
@@ -267,6 +274,43 @@ class TestSeeding:
         assert found["ours"].name == BY_KEY["cost_spike"].name
         assert found["cost_spike"].name == f"{BY_KEY['cost_spike'].name} (pack)"
 
+    def test_however_often_they_took_it(self) -> None:
+        own, name = BY_KEY["cost_spike"].definition, BY_KEY["cost_spike"].name
+        with Scope.of(SWAGGY).enter():
+            for taken in (name, f"{name} (pack)", f"{name} (pack 2)"):
+                rulebook.create(organization=SWAGGY, name=taken, definition=own, now=AT, by="ada")
+            retired = AlertRule.objects.get(organization=SWAGGY, name=f"{name} (pack 2)")
+            rulebook.switch(rule=retired, state="retired", now=AT, by="ada")
+        seeding.seed(AT)
+        assert rules(SWAGGY)["cost_spike"].name == f"{name} (pack 2)"
+        assert len(rules(SWAGGY)) == len(pack.of(SWAGGY)) + 3
+
+    def test_a_name_of_which_people_made_the_same_word_is_not_taken(self) -> None:
+        with Scope.of(SWAGGY).enter():
+            for name in ("High latency", "high-latency!"):
+                rulebook.create(organization=SWAGGY, name=name, definition=BY_KEY["cost_spike"].definition, now=AT,
+                                by="ada")  # fmt: skip
+        seeding.seed(AT)
+        found = rules(SWAGGY)
+        assert (found["high_latency"].seeded, found["high_latency"].name) == (True, BY_KEY["high_latency"].name)
+        assert (found["high_latency_2"].name, found["high_latency_3"].name) == ("High latency", "high-latency!")
+
+    def test_one_that_cannot_be_made_keeps_no_other_from_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        create = rulebook.create
+
+        def sometimes(**given: Any) -> UUID:
+            made = create(**given)
+            if given["key"] == "cost_spike":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1 / 0")
+            return made
+
+        with monkeypatch.context() as broken:
+            broken.setattr(rulebook, "create", sometimes)
+            assert seeding.seed(AT) == sum(len(pack.of(slug)) for slug in everybody()) - 2
+        assert BY_KEY.keys() - rules(SWAGGY).keys() - {one.key for one in pack.of("shared")} == {"cost_spike"}
+        assert seeding.seed(AT) == 2
+
     def test_any_number_at_once_make_each_rule_once(self) -> None:
         start, made = Barrier(4), []
 
@@ -305,7 +349,7 @@ class TestSeeding:
         tasks.evaluate()
         assert rules(SWAGGY).keys() == {one.key for one in pack.of(SWAGGY)}
         with EVERYONE.enter(), connection.cursor() as cursor:
-            cursor.execute("SELECT rules, failed FROM alerts_evaluation")
+            cursor.execute("SELECT sum(rules), sum(failed) FROM alerts_evaluation")
             assert cursor.fetchall() == [(sum(len(pack.of(slug)) for slug in everybody()), 0)]
 
 
@@ -327,6 +371,11 @@ READ: dict[str, tuple[dict[str, str], dict[str, float]]] = {
     "cache_full": ({}, {"cockpit_cache_memory_used_bytes": 99, "cockpit_cache_memory_limit_bytes": 100}),
     "queue_age": ({"queue": "celery"}, {"cockpit_queue_oldest_seconds": 90}),
     "role_down": ({"role": "dispatch"}, {"cockpit_role_age_seconds": 100}),
+    "delivery_late": ({}, {"cockpit_notice_due_seconds": 400}),
+}
+# Likewise, of what was read until twenty minutes ago and then no more.
+STOPPED: dict[str, tuple[dict[str, str], dict[str, float]]] = {
+    "machine_absent": ({"host": "gone", "probe": "host"}, {"cockpit_probe_up": 1}),
 }
 GROWN: dict[str, tuple[dict[str, str], float]] = {
     "api_errors": ({"method": "POST", "route": "inference", "status": "503"}, 20),
@@ -370,7 +419,8 @@ class TestMishaps:
         read = [
             Sample(organization="shared", family=family, labels=tuple(sorted(labels.items())), value=value,
                    at_ms=identifiers.milliseconds(end - minutes * MINUTE))
-            for labels, values in READ.values() for family, value in values.items() for minutes in range(1, 16)
+            for those, first in ((READ, 1), (STOPPED, 20)) for labels, values in those.values()
+            for family, value in values.items() for minutes in range(first, first + 15)
         ]  # fmt: skip
         grown = [
             Increment(organization="shared", family=BY_KEY[key].definition.measure, amount=amount,
@@ -385,7 +435,40 @@ class TestMishaps:
             one.key: [each.group for each in episodes("shared", one.key, end - 30 * MINUTE, end, ("live",))]
             for one in pack.of("shared")
         }
-        assert heard == {key: [group_of(key, labels)] for key, (labels, _) in {**READ, **GROWN}.items()}
+        assert heard == {key: [group_of(key, labels)] for key, (labels, _) in {**READ, **STOPPED, **GROWN}.items()}
+
+    def test_a_machine_of_which_nothing_is_read_is_forgotten_after_a_day(self, end: datetime) -> None:
+        self.observe(end)
+        later = end + DAY
+        [one] = episodes("shared", "machine_absent", end - 30 * MINUTE, later, ("live",))
+        assert one.began == end - 9 * MINUTE  # the first minute before which there were ten without a reading
+        assert one.ended == one.began + DAY
+
+    def test_a_small_model_that_nobody_gets_an_answer_from_is_down(self, end: datetime) -> None:
+        calls = [
+            Item(model_name=model, duration_ms=10, occurred_at=end - minutes * MINUTE,
+                 status="error" if model == "down" or minutes % 5 == 0 else "success")
+            for model in ("down", "sick") for minutes in range(1, 46)
+        ]  # fmt: skip
+        record_inferences(scope=Scope.of(SWAGGY), organization=SWAGGY, items=calls, now=end, backfill=True)
+        found = {key: [(one.group, one.level) for one in episodes(SWAGGY, key, end - HOUR, end, ("live",))]
+                 for key in ("high_error_rate", "model_errors", "model_down")}  # fmt: skip
+        assert found == {"high_error_rate": [], "model_errors": [], "model_down": [(("down",), "critical")]}
+
+    def test_a_model_that_takes_very_long_is_found_without_a_week_before(self, end: datetime) -> None:
+        calls = [
+            Item(model_name=model, duration_ms=took, occurred_at=end - minutes * MINUTE)
+            for model, took in (("usual", 20_000), ("slow", 90_000)) for minutes in range(1, 46) for _ in range(2)
+        ]  # fmt: skip
+        record_inferences(scope=Scope.of(SWAGGY), organization=SWAGGY, items=calls, now=end, backfill=True)
+        found = {key: [(one.group, one.level) for one in episodes(SWAGGY, key, end - HOUR, end, ("live",))]
+                 for key in ("high_latency", "slow_answers")}  # fmt: skip
+        assert found == {"high_latency": [], "slow_answers": [(("slow",), "warning")]}
+
+    def test_a_cache_that_refuses_is_worth_more_than_a_warning(self, end: datetime) -> None:
+        self.observe(end)
+        [one] = episodes("shared", "cache_full", end - 30 * MINUTE, end, ("live",))
+        assert one.level == "critical"
 
     def test_calls_that_do_not_come_any_more_are_missed(self, end: datetime) -> None:
         stopped = {"one": 200, "two": 70}  # minutes ago
@@ -521,6 +604,15 @@ class TestDemo:
         load(STORY, (TOLD - 6 * DAY, TOLD - 4 * DAY))
         found = episodes("shared", "disk_full", TOLD - 6 * DAY, TOLD - 4 * DAY)
         assert [(one.group, one.level) for one in found] == [(("demo-app-1", "/var/lib/postgresql"), "warning")]
+
+    def test_no_machine_is_missed_where_the_demo_tells_of_them_once_an_hour(self) -> None:
+        load(STORY, (TOLD - 72 * HOUR, TOLD - 69 * HOUR), (TOLD - 49 * HOUR, TOLD - 46 * HOUR))
+        for last in (69, 46):
+            start, end = TOLD.replace(minute=0) - (last + 3) * HOUR, TOLD - last * HOUR
+            rule = ruled(BY_KEY["machine_absent"], "shared")
+            minutes = simulation.minutes(rule, start, end, sources=("demo",))
+            assert {group for _, groups in minutes for group in groups} == {("demo-app-1",), ("demo-gpu-1",)}
+            assert rehearsal.rehearse(rule, minutes).changes == []
 
     @pytest.mark.timeout(900)
     @pytest.mark.parametrize("days", [1, pytest.param(7, marks=pytest.mark.long)])

@@ -137,6 +137,14 @@ class TestWhatIsComparable:
     def test_is_not_drawn_where_a_line_would_mislead(self, chart: str, one: Definition) -> None:
         assert found(chart, one) == ()
 
+    def test_in_plain_words_a_rate_of_less_than_a_step_is_no_limit_of_one(self) -> None:
+        hours = replace(HOUR, seconds=3600)
+        for window, number in ((1, 0), (59, 0), (60, 1), (1440, 1)):
+            one = about("cost", "rate", window=window)
+            assert len(found("trend-spend", one, drawing=hours, plain=True)) == number
+            assert len(found("trend-spend", one, drawing=hours)) == 1
+        assert len(found("trend-spend", about("cost", "sum", window=60), drawing=hours, plain=True)) == 1
+
     def test_a_lone_machine_is_all_of_them(self) -> None:
         alone = replace(HOUR, lone=True)
         for chart, one in (
@@ -266,6 +274,17 @@ class TestTheirWords:
             "More requests fail than should: above 0.05 to watch, above 0.2 serious; serious now."
         )
 
+    @pytest.mark.parametrize(
+        ("thresholds", "words"),
+        [
+            ({"critical": None}, "Something to watch: above 0.05 to watch."),
+            ({"warning": None}, "A serious problem: above 0.2 serious."),
+            ({}, "A serious problem: above 0.05 to watch, above 0.2 serious."),
+        ],
+    )
+    def test_what_nobody_knows_the_kind_of_is_as_bad_as_it_may_get(self, thresholds: Any, words: str) -> None:
+        assert drawn(limited(ratio(alert_type="x_1", **thresholds)), plain=True).limits_said == words
+
     def test_a_line_among_several_is_named(self) -> None:
         [rule] = found("latency", about("duration", "p95", operator="lte"))
         told = Limits(rules=(rule,), unit=" ms").told(10.0, plain)
@@ -382,6 +401,9 @@ class TestTheirAlerts:
     def test_their_value_is_told_in_its_unit(self) -> None:
         assert incidents.measured(alert().metadata) == {
             "name": "", "value": f"7.0{S}%", "threshold": f"5.0{S}%", "period": "30 min",
+        }  # fmt: skip
+        assert incidents.measured({"value": 3 * 2.0**30, "threshold": 2.0**30, "unit": "bytes/s"}) == {
+            "name": "", "value": f"3{S}GiB/s", "threshold": f"1{S}GiB/s", "period": "",
         }  # fmt: skip
         money = {"value": 12.5, "threshold": 10, "unit": "money", "ruleId": "7"}
         told = incidents.measured(money)

@@ -15,7 +15,7 @@ from alerts.measurements import Group
 from alerts.pack import PACK
 from alerts.rehearsal import Episode
 from alerts.rule_words import MINUTES, SECONDS
-from alerts.rules import MINUTE, Condition, Hours, Reading
+from alerts.rules import MINUTE, Condition, Hours, Reading, decide
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 UNITS = ("ratio", "%", "ms", "seconds", "celsius", "bytes", "bytes/s", "money", "inferences")
@@ -67,6 +67,17 @@ class TestAmounts:
         with pytest.raises(ValueError, match="must be a number"):
             rule_words.amount_of(words, unit)
 
+    def test_what_is_long_is_not_even_looked_at(self) -> None:
+        assert rule_words.amount_of("1" * 60, "") == float("1" * 60)
+        with pytest.raises(ValueError, match="must be a number"):
+            rule_words.amount_of("1" * 61, "")
+
+    @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(UNITS))
+    def test_what_is_shown_of_any_number_is_read_back(self, value: float, unit: str) -> None:
+        words = rule_words.amount_words(value, unit)
+        assert len(words) <= 60
+        assert rule_words.amount_of(words, unit) == value
+
     @given(st.floats(-1e14, 1e14, allow_nan=False), st.sampled_from(UNITS))
     def test_what_is_shown_is_read_back(self, value: float, unit: str) -> None:
         assert rule_words.amount_of(rule_words.amount_words(value, unit), unit) == value
@@ -97,6 +108,14 @@ class TestLists:
     def test_a_line_that_is_no_label_is_named(self, lines: str, words: str) -> None:
         with pytest.raises(ValueError, match=words):
             rule_words.labels_of(lines)
+
+    @pytest.mark.parametrize("line", ["model=" + "a" * 200_000, 'model="' + "a" * 200_000])
+    def test_a_line_that_no_reader_takes_is_named(self, line: str) -> None:
+        with pytest.raises(ValueError, match="must have a name, = and values in each line"):
+            rule_words.filters_of(line)
+
+    def test_lines_may_end_as_they_did_once(self) -> None:
+        assert rule_words.filters_of("a=1\rb=2\r\nc=3") == {"a": ("1",), "b": ("2",), "c": ("3",)}
 
     def test_labels_come_back(self) -> None:
         labels = {"team": "ml=ops", "region": ""}
@@ -272,6 +291,12 @@ class TestCharts:
             ("80.00%", "20.00%", "warn"),
         ]
 
+    @pytest.mark.parametrize(("number", "words"), [(0, "0 episodes."), (1, "1 episode."), (2, "2 episodes.")])
+    def test_says_how_many_they_are(self, number: int, words: str) -> None:
+        fired = [Episode(group=(), began=NOON, ended=None, level="warning", peak=1.0)] * number
+        drawn = rule_charts.chart(minutes(1, 2), fired, Condition(warning=0.5), "money")
+        assert drawn.description == f"Tue 10 Mar 12:00 UTC to Tue 10 Mar 12:02 UTC, {words}"
+
     def test_groups_that_fired_come_first_and_the_rest_is_counted(self) -> None:
         found = [(NOON + number * MINUTE, {(name,): Reading(float(value), 1) for name, value in
                                            zip("abcdefg", (1, 2, 3, 4, 5, 6, 7))}) for number in (1, 2)]  # fmt: skip
@@ -303,9 +328,20 @@ class TestCharts:
         assert text in [tick.text for tick in ticks]
         assert 3 <= len(ticks) <= 9
 
+    @pytest.mark.parametrize(
+        ("unit", "top"),
+        [("inferences", "10"), ("tokens/s", "10"), ("bytes/s", "10 B/s"), ("celsius", "10 °C"), ("ratio", "1,000 %"),
+         ("money", "10.00"), ("", "10")],
+    )  # fmt: skip
+    def test_an_axis_has_room_for_short_units_alone(self, unit: str, top: str) -> None:
+        chart = rule_charts.chart(minutes(1, 10), [], Condition(warning=10), unit)
+        assert chart.y_ticks[-1].text == top
+
     def test_a_strip_says_what_lies_under_it(self) -> None:
         drawn = rule_charts.chart(minutes(0.1, 0.2, group=("qwen",)), [], Condition(warning=1), "ratio")
-        assert [hit.title for hit in drawn.hits] == ["Tue 10 Mar 12:00\nqwen: 10 %", "Tue 10 Mar 12:01\nqwen: 20 %"]
+        assert [hit.title for hit in drawn.hits] == [
+            "Tue 10 Mar 12:00 UTC\nqwen: 10 %", "Tue 10 Mar 12:01 UTC\nqwen: 20 %",
+        ]  # fmt: skip
 
 
 class TestSparks:
@@ -314,9 +350,54 @@ class TestSparks:
         assert (near.threshold, near.title) == ("25.00%", "1.00 to 4.00")
         assert rule_charts.spark([1.0, 2.0, 4.0], 100.0, "money").threshold == ""
 
+    @pytest.mark.parametrize(
+        "both", [(-1.7e308, 1.7e308), (5e-324, 1e-323), (0.0, 5e-324), (1.0, 1.0000000000000002), (1.7e308, 1.6e308),
+                 (-1e-323, 1e308)]
+    )  # fmt: skip
+    def test_any_numbers_can_be_drawn(self, both: tuple[float, ...]) -> None:
+        for values in (both, both[::-1]):
+            drawn = rule_charts.spark(values, values[0], "money")
+            assert all(0 <= y <= 1000 for _, y in points(drawn.path))
+            assert rule_charts.chart(minutes(*values), [], Condition(warning=values[1]), "ratio").lines
+
+    @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5))
+    def test_whatever_they_are(self, values: list[float]) -> None:
+        assert rule_charts.spark(values, values[0], "").path
+
     def test_nothing_known_is_nothing_drawn(self) -> None:
         spark = rule_charts.spark([None, None], 3.0, "money")
         assert (spark.path, spark.threshold, spark.title) == ("", "", "no data")
+
+
+class TestReasons:
+    def test_without_a_value_they_tell_whether_anything_was_measured(self) -> None:
+        assert rule_words.reason("no_data") == "nothing was measured"
+        assert rule_words.reason("no_data", samples=3) == "no value could be made of what was measured"
+        assert rule_words.reason("breach", samples=3) == "the value is beyond a threshold"
+        assert rule_words.reason("from another version") == "from another version"
+
+    @pytest.mark.parametrize(
+        ("critical", "values", "better"),
+        [(10, [11], False), (10, [11, 6], True), (10, [11, 6, 6], True), (10, [11, 6, 1], False),
+         (10, [11, 1], False), (None, [6, 1], False), (10, [6, 1], False)],
+        ids=["critical", "no longer", "still not", "clear by now", "clear at once", "of one level", "a warning"],
+    )  # fmt: skip
+    def test_of_what_is_kept_tell_whether_it_is_clear(
+        self, critical: float | None, values: list[float], better: bool
+    ) -> None:
+        condition = Condition(warning=5, critical=critical, keep=5)
+        standing = None
+        for minute, value in enumerate(values):
+            standing = decide(condition, standing, Reading(value, 9), NOON + minute * MINUTE)
+        assert standing is not None
+        assert rule_words.is_better(condition, standing) == better
+        less = "the value is no longer critical, and it is kept so for a while"
+        assert (rule_words.reason(standing.because, better=better) == less) == better
+
+    def test_of_a_single_level_it_is_clear(self) -> None:
+        condition = Condition(critical=10, keep=5)
+        standing = decide(condition, decide(condition, None, Reading(11, 9), NOON), Reading(6, 9), NOON + MINUTE)
+        assert (standing.because, rule_words.is_better(condition, standing)) == ("keeping", False)
 
 
 def test_signs_numbers_and_per_cents_stay_on_one_line() -> None:

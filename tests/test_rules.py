@@ -145,6 +145,13 @@ class TestHoldAndKeep:
     def test_a_level_goes_on_for_as_many_minutes(self, condition: Condition, values: Values, expected: Words) -> None:
         assert run(condition, values) == expected
 
+    def test_a_critical_leaves_no_warning_of_a_threshold_that_is_gone(self) -> None:
+        before = stand(both(keep=2), [96, 90, 90])[-1]
+        assert (before.state, before.because) == CRIT_KEEPS
+        for condition, expected in ((both(keep=2), WARN), (Condition(critical=95, keep=2), FINE)):
+            after = decide(condition, before, Reading(90, 100), NOON + 3 * MINUTE)
+            assert (after.state, after.because) == expected
+
 
 class TestFewSamples:
     @pytest.mark.parametrize("no_data", ["ok", "zero"])
@@ -197,14 +204,22 @@ class TestNoData:
     def test_data_that_return_end_it(self, condition: Condition, values: Values, expected: Words) -> None:
         assert run(condition, values) == expected
 
+    @table("no_data expected", {"ok": ("ok", QUIET), "keep": ("keep", QUIET), "zero": ("zero", FINE)})
+    def test_it_is_an_alert_no_longer_than_the_rule_says_so(self, no_data: NoData, expected: Word) -> None:
+        [before] = stand(warn(no_data="alert", silent=0), [None])
+        assert (before.state, before.because) == SILENT
+        after = decide(warn(no_data=no_data, silent=0), before, Reading(None), NOON + MINUTE)
+        assert (after.state, after.because, after.since, after.told) == (*expected, NOON + MINUTE, None)
+        assert after.silent == NOON
+
     def test_one_that_fires_goes_on_however_long_it_is_silent(self) -> None:
         assert run(warn(no_data="alert", silent=2), [81, *[None] * 20, 1]) == [WARN, *[WARN_QUIET] * 20, FINE]
 
     def test_a_level_goes_on_for_a_while_where_it_is_fine(self) -> None:
         assert run(warn(keep=1), [81, None, None]) == [WARN, WARN_KEEPS, QUIET]
 
-    def test_zero_may_be_beyond_whatever_its_samples(self) -> None:
-        assert run(Condition(operator="lt", warning=1, no_data="zero", least=5), [9, None]) == [FINE, WARN]
+    def test_zero_may_be_beyond(self) -> None:
+        assert run(Condition(operator="lt", warning=1, no_data="zero"), [9, None]) == [FINE, WARN]
 
     @pytest.mark.parametrize("no_data", ["ok", "keep", "alert", "zero"])
     def test_it_is_as_old_as_its_first_minute_and_over_with_data(self, no_data: NoData) -> None:

@@ -21,7 +21,8 @@ from alerts import evaluation, gauging, rehearsal, rule_entries, rule_replays, r
 from alerts.definitions import Definition
 from alerts.models import Alert, AlertRule
 from alerts.rules import MINUTE, Condition, Hours
-from organizations.models import AuditEvent, User
+from monitoring.store import current_store, retention
+from organizations.models import AuditEvent, Organization, User
 from organizations.scope import Scope
 from tests import ruling
 from tests.channels import EVERYONE, OTHER, OWN, fire
@@ -49,17 +50,6 @@ def fresh() -> None:
     rule_states._known.clear()
 
 
-@pytest.fixture
-def people(make_person: Make) -> dict[str, User]:
-    made = {role: make_person(role, **{OWN: role}) for role in ("owner", "operator", "analyst", "executive")}
-    return {**made, "root": make_person("root", administrator=True), "stranger": make_person("ada", **{OTHER: "owner"})}
-
-
-@pytest.fixture
-def operator(people: dict[str, User]) -> Client:
-    return signed_in(people["operator"])
-
-
 def address(identifier: object, view: str = "change") -> str:
     return f"{LIST}{identifier}/{view}/"
 
@@ -71,6 +61,9 @@ def page(client: Client, path: str) -> str:
 
 
 def post(client: Client, path: str, form: Mapping[str, Any]) -> str:
+    """As the page of that moment would send it."""
+    if "save" in form and "version" not in form and (made := re.fullmatch(f"{LIST}(.+)/change/", path)):
+        form = {**form, "version": the(UUID(made[1])).version}
     found = client.post(path, form, follow=True)
     assert found.status_code == 200
     return unescape(page_of(found))
@@ -272,7 +265,7 @@ class TestForm:
         ("changes", "words"),
         [
             ({"name": ""}, "The name is needed."), ({"name": "x" * 101}, "at most 100 characters"),
-            ({"name": "a\0b"}, "Null characters are not allowed."),
+            ({"name": "a\0b"}, "The name must not hold control characters."),
             ({"name": "taken"}, "The name is the name of another rule."),
             ({"window": "soon"}, "The window must be a length of time such as 5m, 2h or 1d."),
             ({"window": "99d"}, "The window must be 1 minute to 31 days."),
@@ -280,17 +273,22 @@ class TestForm:
             ({"critical": "1"}, "The critical threshold must be at least the warning threshold."),
             ({"warning_clear": "9"}, "What ends a warning must be at most the warning threshold."),
             ({"measure": "", "family": "a b"}, "The family must be one of"),
-            ({"measure": "nonsense"}, "Select a valid choice."),
+            ({"measure": "nonsense"}, "The measure must be one of those that are offered."),
             ({"aggregation": "p95"}, "The aggregation must be one of count, rate, ratio for inferences."),
             ({"filters": "team"}, "The filters must have a name"), ({"by": "team"}, "The groups must be of model"),
             ({"hours_from": "noon"}, "Where the hours begin must be a time of day"),
             ({"hours_from": "8:00", "zone": "x"}, "The timezone must be the name of a timezone"),
-            ({"days": ["7"]}, "Select a valid choice."), ({"least": "-1"}, "greater than or equal to 0"),
+            ({"days": ["7"]}, "The days must be one of those that are offered."),
+            ({"least": "-1"}, "The number of samples must be 0 to 1,000,000,000."),
+            ({"least": "x"}, "The number of samples must be a whole number."),
+            ({"operator": "is"}, "The comparison must be one of those that are offered."),
+            ({"no_data": "is"}, "What missing data mean must be one of those that are offered."),
+            ({"change": "is"}, "What is judged must be one of those that are offered."),
             ({"developer": "{nobody}"}, "The text must name only"),
             ({"labels": "x"}, "The labels must be a name=value"),
             ({"alert_type": "Not So"}, "The type must be small letters"),
             ({"runbook": "no"}, "The runbook must be an http(s) address"),
-            ({"owner": "999"}, "Select a valid choice."),
+            ({"owner": "999"}, "The owner must be one of those that are offered."),
         ],
     )  # fmt: skip
     def test_what_will_not_do_is_told_at_its_field(self, operator: Client, changes: dict[str, Any], words: str) -> None:
@@ -589,6 +587,25 @@ class TestSimulate:
         assert stored() == []
         assert "The rule mine is on" in post(operator, ADD, {**again, "name": "mine", "save": "yes"})
 
+    def test_a_critical_that_the_proposal_takes_out_is_told_of(self, operator: Client) -> None:
+        given = wish(about(critical=6.0, critical_clear=5.5), take="warning=8")
+        text = post(operator, ADD, given)
+        assert "The critical threshold 6 was taken out: it does not go with that warning." in text
+        again = Filled(text).fields
+        assert (again["warning"], again["critical"], again["critical_clear"]) == ("8", "", "")
+        for critical in (50.0, None):
+            text = post(operator, ADD, wish(about(critical=critical), take="warning=8"))
+            assert "was taken out" not in text
+
+    def test_no_threshold_is_proposed_where_silence_alone_says_too_much(self, operator: Client) -> None:
+        past(model="llama")
+        given = wish(about(no_data="alert", silent=5), simulate="yes", days_back="1")
+        text = post(operator, ADD, given)
+        assert figures(text)["Episodes"] == ["2, 14.0 a week"]
+        assert "No threshold is proposed: silence alone would have made it fire more than twice a week." in text
+        assert 'name="take"' not in text
+        assert "No threshold is proposed" not in post(operator, ADD, {**given, "no_data": "ok"})
+
     def test_a_critical_that_is_still_worse_stays(self, operator: Client) -> None:
         past(10, 20, 30)
         given = wish(about(critical=50.0), take="warning=8")
@@ -629,6 +646,59 @@ class TestSimulate:
                                                       source=source, status="resolved")  # fmt: skip
         shown = figures(post(operator, ADD, wish(about(), simulate="yes", days_back="1")))
         assert shown["Beside past alerts"] == ["1 of 2 episodes met one; 1 of 2 alerts met no episode"]
+
+    def test_past_alerts_of_its_own_are_counted_apart(self, operator: Client) -> None:
+        past(10, 30)
+        made, other = make(), make(name="other")
+        for rule, first in ((made, 10), (made, 50), (other, 30)):
+            alert = fire(str(uuid4()), metadata={"ruleId": str(rule)}).state.id
+            with EVERYONE.enter():
+                Alert.objects.filter(pk=alert).update(first_seen_at=began(first), resolved_at=began(first + 1),
+                                                      status="resolved")  # fmt: skip
+        given = wish(about(), simulate="yes", days_back="1")
+        shown = figures(post(operator, address(made), given))
+        assert shown["Beside past alerts"] == [
+            "2 of 2 episodes met one; 1 of 3 alerts met no episode, of its own 1 of 2"
+        ]
+        shown = figures(post(operator, ADD, given))
+        assert shown["Beside past alerts"] == ["2 of 2 episodes met one; 1 of 3 alerts met no episode"]
+
+    @pytest.mark.parametrize(("offset", "met"), [(30, 0), (300, 1)])
+    def test_past_alerts_are_met_when_a_minute_was_judged(self, operator: Client, offset: int, met: int) -> None:
+        """Which is after its data were waited for."""
+        past(10)
+        alert = fire(str(uuid4())).state.id
+        with EVERYONE.enter():
+            Alert.objects.filter(pk=alert).update(first_seen_at=began(15) + timedelta(seconds=5), status="resolved",
+                                                  resolved_at=began(16) + timedelta(seconds=5))  # fmt: skip
+        given = wish(about(offset=offset), simulate="yes", days_back="1")
+        shown = figures(post(operator, ADD, given))
+        assert shown["Beside past alerts"] == [f"{met} of 1 episodes met one; {1 - met} of 1 alerts met no episode"]
+
+    @pytest.mark.parametrize(
+        ("kept", "window", "change", "days"),
+        [(90, 1, "", 7), (4, 1, "", 3), (4, 1440, "", 2), (4, 720, "previous", 2), (2, 1440, "previous", 0),
+         (8, 1, "week", 0), (9, 1, "week", 1)],
+    )  # fmt: skip
+    def test_days_of_which_minutes_are_not_kept_are_left_out(
+        self, operator: Client, kept: int, window: int, change: Any, days: int
+    ) -> None:
+        """An hour is all that is known of what happened in it, and would be a minute as busy as that."""
+        past(10)
+        for day in range(1, 7):
+            store([ruling.one_call(BEGAN - 1440 * day + 13 * minute) for minute in range(1, 61) for _ in range(4)])
+        current_store().fold()
+        Organization.objects.filter(pk=OWN).update(minute_days=kept)
+        retention.forget()
+        one = about(window=window, change=change, warning=10 * window)
+        text = post(operator, ADD, wish(one, simulate="yes", days_back="7"))
+        if not days:
+            assert "Nothing to see of the last 7 days" in text
+            assert "Minutes are not kept for as long as it takes to judge even one day" in text
+            return
+        assert figures(text)["Episodes"] == ["0, 0.0 a week"]
+        assert f"{days * 1440} minutes judged" in text
+        assert (f"Only {days} of the 7 days that were asked for: minutes are not kept for longer" in text) == (days < 7)
 
     def test_demo_data_are_offered_where_there_are_any_and_never_mixed(self, operator: Client) -> None:
         past(10)
@@ -711,6 +781,22 @@ class TestPage:
         assert "values at 12:03 UTC" in groups
         assert f"{address(made, 'why')}?group=llama" in groups
         assert "1 of 2 firing" in text
+
+    def test_what_is_kept_and_what_has_no_value_is_told_as_it_is(self, operator: Client) -> None:
+        kept = make(about(critical=10.0, keep=5), name="kept")
+        alone = make(about(change="previous", no_data="alert", silent=1), name="alone")
+        for minute, number in ((1, 11), (2, 6)):
+            calls(minute, number)
+            ruling.judge(minute)
+        text = page(operator, address(kept))
+        assert "The value is no longer critical, and it is kept so for a while." in text
+        calls(7, 3)
+        ruling.judge_each(3, 7)
+        text = page(operator, address(alone))
+        groups, changed = (text.split(f'data-live="{name}"', 1)[1].split("</section>", 1)[0]
+                           for name in ("groups", "changed"))  # fmt: skip
+        assert "No value could be made of what was measured." in groups
+        assert "Nothing was measured." in changed
 
     def test_it_tells_what_changed_the_newest_first(self, operator: Client) -> None:
         made = make()

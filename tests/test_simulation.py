@@ -18,7 +18,7 @@ from alerts.definitions import Definition
 from alerts.measurements import Group
 from alerts.rehearsal import Episode, Minutes, Rehearsed
 from alerts.rulebook import Ruled
-from alerts.rules import MINUTE, Hours, Operator, Reading
+from alerts.rules import MINUTE, Hours, NoData, Operator, Reading
 from monitoring.store import current_store
 from monitoring.store.base import Inference
 from monitoring.store.samples import Increment, Sample
@@ -34,6 +34,7 @@ from tests.ruling import (
     judge,
     judge_each,
     make,
+    one_call,
     sample,
     store,
     told_transitions,
@@ -64,6 +65,8 @@ RULES: dict[str, Definition] = {
     "erring": about(ERRORS, "ratio", per=REQUESTS, by=("route",), warning=0.2, window=3),
     "waiting": about(SLOW, "p50", warning=0.8, window=2, least=8),
 }  # fmt: skip
+
+EACH = about(HEAT, "last", by=("gpu", "host"), warning=90, window=4)
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,24 @@ class TestTheSameData:
             live = gauging.read(EVERYONE, judging.wanted([rule]), [moment for moment, _ in minutes])
             assert [judging.read(rule, live[moment]) for moment, _ in minutes] == [found for _, found in minutes], name
 
+    def test_are_the_same_readings_of_a_group_that_is_read_alone(self) -> None:
+        fill(19)
+        for name in ("busy", "slow", "gone", "hot", "erring", "last of each"):
+            rule = unsaved(EACH if name == "last of each" else RULES[name])
+            every = simulation.minutes(rule, at(20), at(70))
+            groups = {group for _, found in every for group in found}
+            assert len(groups) > 1, f"{name} proves little"
+            for group in groups:
+                alone = simulation.minutes(rule, at(20), at(70), group=group)
+                assert [found for _, found in alone] == [
+                    {one: reading for one, reading in found.items() if one == group} for _, found in every
+                ], (name, group)  # fmt: skip
+
+    def test_of_a_group_whose_name_is_a_pattern_are_its_own(self) -> None:
+        store([one_call(minute, model=model) for minute in (1, 2) for model in ("a*", "ab", "b")])
+        alone = simulation.minutes(unsaved(about(by=("model",))), at(0), at(2), group=("a*",))
+        assert [found[("a*",)] for _, found in alone] == [Reading(1.0, 1), Reading(1.0, 1)]
+
     def test_of_the_demo_are_seen_where_they_are_asked_for(self) -> None:
         store([inference(within(minute), source="demo") for minute in (3, 3, 4)])
         rule = unsaved(about(warning=1))
@@ -267,15 +288,16 @@ class TestFigures:
 
     def test_a_forgotten_group_ends_its_episode(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(judging, "DAY", 2)
-        rule = unsaved(about(by=("model",), no_data="keep"))
-        found = rehearsal.rehearse(rule, minutes(6, None, None, None, group=("a",)))
-        assert [(one.began, one.ended) for one in found.episodes] == [(at(1), at(4))]
+        rule = unsaved(about(by=("model",), no_data="alert", silent=1))
+        found = rehearsal.rehearse(rule, minutes(6, None, None, None, None, None, group=("a",)))
+        assert [(one.began, one.ended) for one in found.episodes] == [(at(1), at(5))]
         assert found.changes[-1].after == "forgotten"
         assert found.notices == 2
 
 
 DAYS = 7
 SPIKES = (50.0, 60.0, 70.0, 80.0, 90.0)
+FEW = 2  # episodes that are not too many
 
 
 def week(spikes: Sequence[float], usual: float, lasting: int = 1) -> Minutes:
@@ -317,24 +339,48 @@ class TestAProposal:
         assert rehearsal.proposal(unsaved(about(hold=2)), found) == 10.0
         assert rehearsal.proposal(unsaved(about(hold=1)), found) == 70.0
 
-    def test_is_none_without_data(self) -> None:
-        assert rehearsal.proposal(unsaved(), minutes(None, None)) is None
+    @pytest.mark.parametrize("policy", ["ok", "zero", "alert"])
+    def test_is_none_without_data(self, policy: NoData) -> None:
+        assert rehearsal.proposal(unsaved(about(no_data=policy)), minutes(None, None)) is None
+
+    def test_is_beyond_the_zero_that_silence_counts_as(self) -> None:
+        """Which is less than all that was ever measured."""
+        found = minutes(*([9.0, 9.0, None, 9.0] * 5))
+        counted = unsaved(about(operator="lt", warning=7, no_data="zero"))
+        assert episodes(counted, 9.0, found) == 5
+        assert rehearsal.proposal(counted, found) == 0.0
+        assert rehearsal.proposal(unsaved(about(operator="lt", warning=7)), found) == 9.0
+
+    def test_is_none_where_silence_alone_says_too_much(self) -> None:
+        found = minutes(*([1.0, None, None, None] * 5))
+        rule = unsaved(about(no_data="alert", silent=1))
+        assert episodes(rule, 1e9, found) == 5
+        assert rehearsal.proposal(rule, found, a_week=FEW * rehearsal.WEEK / (len(found) * MINUTE)) is None
+        assert rehearsal.proposal(rule, found, a_week=5 * rehearsal.WEEK / (len(found) * MINUTE)) == 1.0
 
     def test_of_what_is_always_the_same_is_that(self) -> None:
         assert rehearsal.proposal(unsaved(), week((), 0.0)) == 0.0
         assert rehearsal.proposal(unsaved(about(operator="gte")), week((), 0.0)) == 0.01
         assert rehearsal.proposal(unsaved(about(operator="lte")), week((), 0.0)) == -0.01
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(
-        st.lists(st.floats(-1e6, 1e6, allow_nan=False) | st.integers(-5, 5).map(float), min_size=1, max_size=60),
+        st.lists(st.none() | st.floats(-1e6, 1e6, allow_nan=False) | st.integers(-5, 5).map(float), min_size=1,
+                 max_size=60),
         st.sampled_from(["gt", "gte", "lt", "lte"]), st.integers(0, 2), st.integers(0, 2),
+        st.sampled_from(["ok", "keep", "zero", "alert"]),
     )  # fmt: skip
-    def test_is_never_too_much(self, values: list[float], operator: Operator, hold: int, keep: int) -> None:
-        rule, found = unsaved(about(operator=operator, hold=hold, keep=keep)), minutes(*values)
-        threshold = rehearsal.proposal(rule, found, a_week=2 * (rehearsal.WEEK / (len(values) * MINUTE)))
-        assert threshold is not None
-        assert episodes(rule, threshold, found) <= 2
+    def test_is_never_too_much(
+        self, values: list[float | None], operator: Operator, hold: int, keep: int, policy: NoData
+    ) -> None:
+        rule = unsaved(about(operator=operator, hold=hold, keep=keep, no_data=policy, silent=2))
+        found = minutes(*values)
+        threshold = rehearsal.proposal(rule, found, a_week=FEW * (rehearsal.WEEK / (len(values) * MINUTE)))
+        if threshold is not None:
+            assert episodes(rule, threshold, found) <= FEW
+        else:  # which is so without data, or where silence alone is too much
+            beyond_all = 1e12 if operator in ("gt", "gte") else -1e12
+            assert all(one is None for one in values) or episodes(rule, beyond_all, found) > FEW
 
     @given(st.floats(-1e12, 1e12, allow_subnormal=False), st.booleans(), st.booleans())
     def test_is_a_round_number_that_the_value_is_not_beyond(self, value: float, up: bool, beyond: bool) -> None:

@@ -155,6 +155,9 @@ def _figure(number: float, kind: str, unit: str, share: bool) -> str:
     """A number of that kind, in the unit given; a share in per cent where it and its threshold are from 0 to 1."""
     if kind in _SHARES and share:
         return words.percent(number) or ""
+    if unit.endswith("/s"):
+        base = unit.removesuffix("/s")
+        return f"{_figure(number, base, base, share=False)}/s"
     plain = not number or 0.1 <= abs(number) < _SANE
     if kind in _MILLISECONDS and 0 <= number < _SANE:
         return words.duration(number * _MILLISECONDS[kind]) or ""

@@ -176,11 +176,15 @@ class Told:
 
 
 def of(chart: str, rules: Iterable[Limited], drawing: Drawing, *, plain: bool = False) -> tuple[Rule, ...]:
-    """The rules that judge what a chart shows: the strictest, and those of all of it before those of its parts."""
+    """The rules that judge what a chart shows: the strictest, and those of all of it before those of its parts.
+
+    In plain words there is none of a rate over less than a step: what a day adds up to says nothing of its minutes.
+    """
     found = []
     for name, one, state in rules:
         for subject in CHARTS[chart]:
-            if (scale := _scale(one, subject, drawing)) is not None:
+            hasty = plain and one.aggregation == "rate" and one.window * 60 < drawing.step
+            if not hasty and (scale := _scale(one, subject, drawing)) is not None:
                 found.append(_rule(name, one, subject, scale, state, plain=plain))
     found = [rule for rule in found if rule.thresholds]
     over = sorted((rule for rule in found if rule.over), key=lambda rule: (rule.grouped, rule.thresholds[0][1]))
@@ -214,10 +218,11 @@ def _rule(name: str, one: Definition, subject: Subject, scale: float, state: str
     asked = one.condition
     levels: tuple[tuple[Level, float | None], ...] = (("warning", asked.warning), ("critical", asked.critical))
     over = asked.operator in ("gt", "gte")
+    worst: Level = "warning" if asked.critical is None else "critical"
     grouped = not subject.by and bool(one.by)
     parts = f" (each {' and '.join(part.replace('_', ' ') for part in one.by)})" if grouped else ""
     return Rule(
-        name=meanings.meaning(one.alert_type, "warning", {}) if plain else f"{name}{parts}",
+        name=meanings.meaning(one.alert_type, worst, {}) if plain else f"{name}{parts}",
         line="" if plain or not subject.line else f"{subject.line} ",
         sign=("above" if over else "below") if plain else saying.sign(asked.operator),
         over=over,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from alerts.channels import title_of
 from alerts.delivery_figures import LOST_FOR, ChannelFigures, Failed
+from alerts.journal import BECAUSE
 from cockpit.dashboard import words
 from cockpit.dashboard.sight import Sight
 
@@ -70,6 +71,7 @@ def _mended(one: ChannelFigures) -> bool:
 
 
 def _failure(sight: Sight, one: Failed) -> Context:
+    because = "It was too old to be of use." if one.state == "expired" else BECAUSE.get(one.because, one.because)
     return {
         "channel": one.channel,
         "what": f"{_EVENTS.get(one.event, one.event)}{f' of {one.alert_type}' if one.alert_type else ''}",
@@ -77,7 +79,7 @@ def _failure(sight: Sight, one: Failed) -> Context:
         "dead": one.state != "pending",
         "at": one.at,
         "at_words": sight.clock(one.at) if one.at else "",
-        "words": one.words or ("It was too old to be of use." if one.state == "expired" else one.because),
+        "words": one.words or because,
         "status": one.status,
         "tries": one.tries,
         "next": sight.clock(one.next_at) if one.state == "pending" else "",

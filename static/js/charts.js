@@ -198,7 +198,7 @@ export class Charts {
         {
           font,
           stroke: quiet,
-          size: () => (narrow() ? 50 : 58),
+          size: (_, words) => Math.max(narrow() ? 50 : 58, ...(words ?? []).map((text) => text.length * 2 * HALF_LETTER + 8)),
           gap: 8,
           grid: { stroke: () => ink("rule"), width: 1 },
           ticks: { show: false },

@@ -19,7 +19,7 @@ function said(name) {
 }
 
 /**
- * Shows a field's row where it applies, and wherever it has a fault or says something.
+ * Shows a field's row where it applies, and wherever it has a fault.
  * @param {string} name
  * @param {boolean} applies
  */

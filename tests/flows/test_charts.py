@@ -1,11 +1,13 @@
 """The charts in a real browser: values under the pointer, stretches of time by dragging, and no flicker in between."""
 
+import json
 import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -298,3 +300,19 @@ def test_marks_are_there_without_a_script_in_words_for_who_looks(browser: Browse
         assert "vllm-2" not in page.content()
         page.context.close()
     send(cockpit, "alerts/bulk", {"action": "resolve", "ids": [alert["id"]]}, "scientia_capital")
+
+
+def test_an_axis_is_as_wide_as_its_words(browser: Browser, cockpit: House) -> None:
+    """Of days that no other test looks at."""
+    then = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=5)
+    for duration in (300, 90_000):
+        record(cockpit, "swaggystacks", "quick and slow", durationMs=duration, occurredAt=then.isoformat())
+    query = urlencode({"from": (then - timedelta(hours=1)).isoformat(), "to": (then + timedelta(hours=1)).isoformat()})
+    page = Visit(browser, cockpit).open("swaggystacks", f"{query}&compare=none")
+    frame = page.locator("[data-chart=latency] .chart-frame--live")
+    page.get_by_role("button", name=re.compile("Log scale")).click()
+    plot = json.loads(page.locator("[data-chart=latency]").get_attribute("data-plot") or "")
+    assert "1 min 40 s" in [text.replace("\N{NO-BREAK SPACE}", " ") for _, text in plot["logTicks"]]
+    ink = "([said, font]) => Object.assign(new OffscreenCanvas(1, 1).getContext('2d'), {font}).measureText(said).width"
+    words = page.evaluate(ink, ["1 min 40 s", "500 11px Inter"])
+    assert await_true(lambda: box(plane(page, "latency"))["x"] - box(frame)["x"] >= words + 8, 5)

@@ -1,0 +1,270 @@
+"""Rules when something is wrong: data that cannot be read or written, clocks, gaps, changes in the middle of a run."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from alerts import enacting, evaluation, gauging, judging, standings, tasks
+from alerts.evaluations import Run
+from alerts.gauging import Unread
+from alerts.measurements import NOTHING
+from monitoring.store import retention
+from organizations.models import Organization
+from tests.channels import EVERYONE, OTHER, OWN
+from tests.outbox import in_thread
+from tests.ruling import (
+    about,
+    alerts,
+    at,
+    calls,
+    change,
+    forget,
+    groups,
+    grown,
+    judge,
+    judge_each,
+    make,
+    one_call,
+    sample,
+    stand,
+    store,
+    switch,
+    the,
+    transitions,
+    unsaved,
+)
+
+ALONE = ()
+BALANCE = "team_balance_ratio"
+WEEK = 7 * 24 * 60
+
+
+@pytest.fixture(autouse=True)
+def ground(database: str) -> Iterator[None]:
+    """Every test has the database, and evaluations that remember nothing."""
+    forget()
+    retention.forget()
+    yield
+    forget()
+    retention.forget()
+
+
+def asked(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with EVERYONE.enter(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def keep_minutes(organization: str, days: int) -> None:
+    Organization.objects.filter(slug=organization).update(minute_days=days)
+    retention.forget()
+
+
+class TestDataThatCannotBeRead:
+    def test_put_their_rule_into_error_and_stop_no_other(self) -> None:
+        broken, healthy = make(about(BALANCE, "avg"), name="broken"), make(name="healthy")
+        calls(1, 6)
+        store(samples=[sample(1, 1.7e308, BALANCE, seconds=second, place=str(second)) for second in (0, 1)])
+        assert judge(1).failed == 1
+        assert groups(healthy) == {ALONE: "warning"}
+        assert the(broken).error.startswith("Its data cannot be read.")
+        calls(2, 1)
+        judge(2)
+        assert (the(broken).error, groups(healthy)) == ("", {ALONE: "ok"})
+
+    def test_are_the_only_ones_that_raise(self) -> None:
+        rule = unsaved(about(BALANCE, "avg"))
+        store([one_call(1)], [sample(1, 1.7e308, BALANCE, seconds=second, place=str(second)) for second in (0, 1)])
+        wanted = judging.wanted([rule, unsaved(about())])
+        gauges = gauging.read_apart(EVERYONE, wanted, [at(1)])[at(1)]
+        assert judging.read(unsaved(about()), gauges)[ALONE].value == 1
+        with pytest.raises(Unread, match="out of range"):
+            judging.read(rule, gauges)
+
+
+class TestWhatCannotBeWritten:
+    def test_puts_its_rule_into_error_and_stops_no_other(self) -> None:
+        names = ("ward", "bed", "floor", "wing")
+        broken = make(about(BALANCE, "max", by=names, warning=1), name="broken")
+        healthy = make(name="healthy")
+        calls(1, 6)
+        chance = random.Random(7)
+        labels = {name: "".join(chr(chance.randrange(0x20000, 0x2A000)) for _ in range(200)) for name in names}
+        store(samples=[sample(1, 9, BALANCE, **labels)])
+        assert judge(1).failed == 1
+        assert (groups(broken), groups(healthy)) == ({}, {ALONE: "warning"})
+        assert "cannot be written" in the(broken).error
+        assert sorted(one.alert_type for one in alerts()) == ["rule", "rule_failed"]
+        judge(2)
+        assert transitions(healthy) == [(1, ALONE, "", "warning"), (2, ALONE, "warning", "ok")]
+
+    def test_is_not_what_a_counter_counts(self) -> None:
+        rule = make(about("failed_total", "ratio", per="tried_total", warning=0.5))
+        store(
+            samples=[
+                grown(1, 9e18, name, place=str(place)) for name in ("failed_total", "tried_total") for place in "ab"
+            ]
+        )
+        judge(1)
+        assert groups(rule) == {ALONE: "warning"}
+
+
+class TestRetention:
+    def compared(self, organization: str = OWN) -> Any:
+        rule = unsaved(about(change="week", window=60), organization)
+        wanted = judging.wanted([rule, unsaved(about(), OTHER)])
+        return judging.read(rule, gauging.read(EVERYONE, wanted, [at(17)])[at(17)]).get(ALONE, NOTHING)
+
+    def test_of_others_changes_nothing(self) -> None:
+        store([one_call(minute - back) for minute in range(-60, 18) for back in (0, WEEK)])
+        before = self.compared()
+        assert (before.value, before.samples) == (0.0, 60)
+        keep_minutes(OTHER, 3)
+        assert self.compared() == before
+
+    def test_that_is_too_short_to_compare_puts_the_rule_into_error(self) -> None:
+        store([one_call(minute - back) for minute in (0, 1) for back in (0, WEEK)])
+        rule, plain = make(about(change="week"), name="compared"), make(about(window=2 * 24 * 60), name="plain")
+        keep_minutes(OWN, 1)
+        judge(1)
+        assert "minutes are not kept any more" in the(rule).error
+        assert the(plain).error == ""
+
+
+class TestClocks:
+    def test_that_were_far_ahead_once_stop_nothing(self) -> None:
+        rule = make()
+        judge(1)
+        asked("UPDATE alerts_judged SET until = until + interval '1 day' WHERE organization_id = %s", OWN)
+        calls(2, 6)
+        judge(2)
+        assert transitions(rule) == [(2, ALONE, "ok", "warning")]
+
+    def test_minutes_that_were_left_out_are_no_reason_to_begin(self) -> None:
+        rule, firing = make(about(hold=60)), make(about(keep=60), name="firing")
+        for minute in (2, 141, 142):
+            calls(minute, 6)
+        judge_each(1, 2)
+        assert (groups(rule), groups(firing)) == ({ALONE: "pending"}, {ALONE: "warning"})
+        judge(200)
+        found = transitions(rule)
+        assert found[:3] == [
+            (2, ALONE, "ok", "pending"), (141, ALONE, "pending", "ok"), (141, ALONE, "ok", "pending"),
+        ]  # fmt: skip
+        assert "warning" not in {after for _, _, _, after in found}
+        assert transitions(firing)[0] == (2, ALONE, "ok", "warning")
+
+
+class TestOthers:
+    def test_who_are_judging_are_not_waited_for_and_fail_nothing(self) -> None:
+        rule = make()
+        judge(1)
+        calls(2, 6)
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with EVERYONE.enter():
+                standings.hold(OWN, 30, first=at(0))
+                held.set()
+                done.wait(20)
+
+        with in_thread(hold):
+            assert held.wait(20)
+            assert judge(2) == Run()
+            done.set()
+        judge(2)
+        assert groups(rule) == {ALONE: "warning"}
+
+
+class TestWhileNobodyAsks:
+    def test_a_worker_judges_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        judged: list[float] = []
+
+        def look(seconds: int, verb: Callable[[], None]) -> None:
+            moment = at(1) + timedelta(seconds=seconds)
+            monkeypatch.setattr(tasks.timezone, "now", lambda: moment)
+            monkeypatch.setattr(evaluation, "evaluate", lambda _: judged.append(seconds))
+            verb()
+
+        look(0, tasks.evaluate)
+        for seconds in (10, 31, 59, 60, 61, 90, 119, 120):
+            look(seconds, tasks.evaluate_unasked)
+        assert judged == [0, 60, 120]
+
+
+class TestARuleThatIsChangedMeanwhile:
+    @pytest.mark.parametrize("state", ["paused", "retired"])
+    def test_is_not_judged_any_more(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+        rule, other = make(), make(name="other")
+        judge(1)
+        calls(2, 6)
+        self.meanwhile(monkeypatch, lambda: switch(rule, state, minute=2.2))
+        judge(2)
+        assert (groups(rule), stand()) == ({}, [])
+        judge(2)
+        assert (groups(rule), groups(other), stand()) == ({}, {ALONE: "warning"}, [("warning", "firing")])
+
+    def test_is_judged_as_it_is_now(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = make(about(by=("model",)))
+        judge(1)
+        calls(2, 6)
+        self.meanwhile(monkeypatch, lambda: change(rule, about(warning=50), minute=2.2))
+        judge(2)
+        assert (groups(rule), stand()) == ({}, [])
+        judge(3)
+        assert (groups(rule), stand()) == ({ALONE: "ok"}, [])
+
+    @staticmethod
+    def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+        """Once, after the book was read."""
+        real, left = gauging.read, [act]
+
+        def read(*given: Any, **named: Any) -> Any:
+            while left:
+                left.pop()()
+            return real(*given, **named)
+
+        monkeypatch.setattr(gauging, "read", read)
+
+
+class TestWhatIsNoted:
+    def test_is_of_each_organization_and_of_what_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make(), make(organization=OTHER)
+        calls(1, 6, organization=OTHER)
+
+        def act_or_break(organization: str, *rest: Any) -> Any:
+            if organization == OTHER:
+                raise KeyError(organization)
+            return enacting.act(organization, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluation, "act", act_or_break)
+            judge(1)
+        judge(1)
+        columns = "organization_id, late, minutes, rules, failed, took_ms > 0"
+        assert sorted(asked(f"SELECT {columns} FROM alerts_evaluation")) == [
+            (OTHER, 30, 0, 0, 1, True), (OTHER, 30, 1, 1, 0, True), (OWN, 30, 1, 1, 0, True),
+        ]  # fmt: skip
+
+    def test_minutes_are_read_together_as_long_as_the_windows_are_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes: list[int] = []
+        real = gauging.read
+
+        def read(scope: Any, wanted: Any, minutes: Any, **more: Any) -> Any:
+            sizes.append(len(minutes))
+            return real(scope, wanted, minutes, **more)
+
+        monkeypatch.setattr(gauging, "read", read)
+        for window in (1, 2, 3):
+            make(about(window=window), name=f"of {window}")
+        judge(1)
+        judge(13)
+        assert sizes == [1, 10, 2]
+        monkeypatch.setattr(evaluation, "_MOST_WINDOWS", 12)
+        judge(21)
+        assert sizes[3:] == [4, 4]
