@@ -68,7 +68,8 @@ def evaluate(now: datetime) -> Run:
     cursors, asked = _cursors(book), _asked(book)
     with SCOPE.enter():
         until = standings.judged()
-    due = {cursor: list(_due(until.get(cursor), now, cursor[1])) for cursor in cursors}
+    due = {cursor: list(_due(until.get(cursor), now, cursor[1]))[-MOST_MINUTES if rules else -1 :]
+           for cursor, rules in cursors.items()}  # fmt: skip
     done, left = dict[Cursor, Run](), set[Cursor]()
     for minutes in _batches(sorted({minute for found in due.values() for minute in found}), asked):
         wanted = judging.together(asked[cursor] for cursor in cursors if set(due[cursor]) & set(minutes))
@@ -76,9 +77,9 @@ def evaluate(now: datetime) -> Run:
         for cursor, rules in cursors.items():
             mine = [minute for minute in minutes if minute in due[cursor]]
             if mine and cursor not in left:
-                run = _judge(_Due(cursor, rules, book, mine, gauges.get(cursor[0], {}), now, began))
-                left |= {cursor} if run is None else set()
-                done[cursor] = done.get(cursor, Run()).then(run or Run(failed=len(rules)))
+                run, goes_on = _judge(_Due(cursor, rules, book, mine, gauges.get(cursor[0], {}), now, began))
+                left |= set() if goes_on else {cursor}
+                done[cursor] = done.get(cursor, Run()).then(run)
     total = Run()
     for run in done.values():
         total = total.beside(run)
@@ -152,14 +153,20 @@ def _gauges(wanted: Wanted, minutes: Sequence[datetime]) -> Mapping[str, Mapping
     return found
 
 
-def _judge(due: _Due) -> Run | None:
-    """One cursor's transaction; None, and nothing of it, where that was not possible."""
+class _NotNow(Exception):
+    """Somebody else is judging these, or they were changed meanwhile: all of it is left to the next look."""
+
+
+def _judge(due: _Due) -> tuple[Run, bool]:
+    """One cursor's transaction, and whether later minutes may be judged in this run."""
     organization, late = due.cursor
     failed = Run(failed=len(due.rules))
     try:
         if due.gauges or not due.rules:
             with Scope.of(organization).enter():
-                return _judged(due)
+                return _judged(due), True
+    except _NotNow:
+        return Run(), False
     except Exception as error:
         memory.drop(due.cursor)
         log.warning("rules were not judged", organization=organization, reason=type(error).__name__, exc_info=True)
@@ -171,21 +178,23 @@ def _judge(due: _Due) -> Run | None:
             evaluations.note(organization, late, failed, now=due.now, took_ms=due.took_ms)
     except REFUSED as error:
         log.warning("that rules were not judged is not noted", organization=organization, reason=type(error).__name__)
-    return None
+    return failed, False
 
 
 def _judged(due: _Due) -> Run:
     organization, late = due.cursor
     held = standings.hold(organization, late, first=due.minutes[0] - MINUTE)
-    if held is None:  # somebody else is judging them
-        return Run()
+    if held is None:
+        raise _NotNow
     until, revision = held
     if until > due.minutes[-1] + _FAR:
         log.warning("minutes that are yet to come were judged before", organization=organization, until=str(until))
         until = due.minutes[0] - MINUTE
     minutes = [minute for minute in due.minutes if minute > until]
-    if not minutes or not rulebook.is_still_so(due.book, organization):
-        return Run()  # with rules that were changed meanwhile they are judged at the next look
+    if not minutes:
+        return Run()
+    if not rulebook.is_still_so(due.book, organization):
+        raise _NotNow
     broken = _broken(due.book, due.cursor)
     stood = memory.recall(due.cursor, due.rules, revision)
     turn = turns.take(due.rules, stood.known, stood.resting, minutes, due.gauges, gap=minutes[0] > until + MINUTE)
@@ -195,7 +204,7 @@ def _judged(due: _Due) -> Run:
     stood.update(kept, [change.rule for change in turn.changes.values()])
     stood.revision = revision + bool(kept)
     memory.keep(due.cursor, stood)
-    oldest = (due.now - minutes[0]).total_seconds() - late - 60
+    oldest = (due.now - minutes[0]).total_seconds() - late - 60 if due.rules else 0.0
     run = Run(len(minutes), len(due.rules), sum(map(len, stood.known.values())), len(turn.noted),
               len(turn.failed) + len(broken), max(0.0, oldest))  # fmt: skip
     evaluations.note(organization, late, run, now=due.now, took_ms=due.took_ms)

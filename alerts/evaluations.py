@@ -15,10 +15,7 @@ _FORGET = "DELETE FROM alerts_evaluation WHERE at < %s"
 
 
 class Run(NamedTuple):
-    """What one evaluation did; `late` is by how many seconds the oldest minute of it came late.
-
-    Of rules that wait differently long for late data, and of organizations, the numbers add up (`+`).
-    """
+    """What one evaluation did; `late` is by how many seconds the oldest minute of it came late."""
 
     minutes: int = 0
     rules: int = 0

@@ -12,9 +12,10 @@ from alerts import recollection, saying, tellings
 from alerts.fingerprints import fingerprint
 from alerts.grounds import FIRING, Case, grounds, plain
 from alerts.journal import Entry
+from alerts.judging import FORGOTTEN
 from alerts.measurements import MOST_GROUPS, NOTHING, Group
 from alerts.models import Alert, AlertRule
-from alerts.recollection import FORGOTTEN, Judged, Version
+from alerts.recollection import Judged, Version
 from alerts.recounting import recount
 from alerts.rulebook import Ruled
 from alerts.rules import Standing
@@ -42,8 +43,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(rule: AlertRule, group: Group, moment: datetime, *, now: datetime) -> Explanation:
-    """What was known of a group at `moment`. Evaluations, which are those of `shared`, are told to everybody."""
-    with Scope.of(rule.organization_id, "shared").enter():
+    """What was known of a group at `moment`."""
+    with Scope.of(rule.organization_id).enter():
         version = recollection.version_at(rule, moment)
         if version is None:
             return _alone(moment, "there was no such rule yet", [Line("Rule", "it was made later", "warn")])
@@ -121,8 +122,8 @@ def _verdict(case: Case) -> tuple[bool, str, Tone]:
         why = crowd if case.counted.crowd else case.unmade or "nothing was measured for such a group"
         return False, f": {why}{again}", "warn"
     if case.state == FORGOTTEN:
-        crowded = f"larger groups took its place among the {MOST_GROUPS} that are judged"
-        why = crowded if case.changes[0].samples else "nothing had been measured for so long that it was forgotten"
+        crowded = case.changes[0].because == "crowded"
+        why = case.reason if crowded else "nothing had been measured for so long that it was forgotten"
         return False, f": {why}", "plain"
     return False, f": {case.reason}{again}", "good" if case.because == "fine" and not again else "plain"
 

@@ -1,12 +1,14 @@
 """What the store says of the windows that rules ask for: one question for all organizations and rules that share it."""
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from django.db import DatabaseError, DataError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from alerts.definitions import DAY
@@ -20,7 +22,11 @@ from organizations.scope import Scope
 
 Place = tuple[str, Window]  # a window of an organization
 REFUSED = (DatabaseError, InterfaceError)
-_GONE = "Of that time minutes are not kept any more, they are since {:%Y-%m-%d %H:%M} UTC."
+_GONE = "It looks back to a time of which minutes are not kept any more."
+_TOO_SLOW = "It takes too long, and is tried again after ten minutes."
+_TIMEOUT = "SELECT set_config('statement_timeout', %s::text, true)"
+_SECONDS, _AGAIN = 10, 600.0  # that a window may take by itself; after which a slow one is tried again
+_MOST_LATE = 2  # windows; where more are and none can be read, it is the database that is slow
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _ALL = 36_500 * 86_400  # seconds: a step in which everything falls, so that a window is one total
 
@@ -63,44 +69,103 @@ def read(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
          sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
     """What these windows hold, for each minute with which they end.
 
-    One of less than a day from a time of which minutes are not kept any more cannot be read: asked for, it is `Unread`.
+    `Unread` are those that take too long, and those of less than a day from a time of which no minutes are kept.
     """
     ends = list(minutes)
+    slow = {place: fields for place, fields in wanted.items() if place in _slow}
+    if not slow:
+        return _read(scope, wanted, ends, sources)
+    found = _read(scope, {place: fields for place, fields in wanted.items() if place not in slow}, ends, sources)
+    alone = read_apart(scope, slow, ends, sources=sources)
+    return {end: _joined(found[end], alone[end]) for end in ends}
+
+
+def read_apart(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
+               sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
+    """As `read`, each window and minute by itself, so that one that cannot be read keeps no other from it.
+
+    Raises:
+        DatabaseError: where none could be read, and that is not because of what was asked for.
+    """
+    found: dict[datetime, Gauges] = {}
+    away: list[Exception] = []
+    late: set[Place] = set()
+    read = 0
+    for end in minutes:
+        found[end] = Gauges({}, {})
+        for place in sorted(wanted, key=lambda place: (place[1].minutes, place)):  # the quick ones first
+            try:
+                one = _alone(scope, place, wanted[place], end, sources)
+                read += place not in one.unread
+            except REFUSED as error:
+                one = Gauges({}, {place: _first_line(error)})
+                if _is_timeout(error):
+                    late.add(place)
+                elif not isinstance(error, DataError):
+                    away.append(error)
+            found[end] = _joined(found[end], one)
+    if not read and (away or len(late) > _MOST_LATE):
+        for place in late:
+            _slow.pop(place, None)
+        raise away[0] if away else OperationalError("no window can be read in time")
+    return found
+
+
+# Windows that took too long, and when they are tried again, by the clock of the process.
+_slow: dict[Place, float] = {}
+
+
+def _alone(
+    scope: Scope, place: Place, fields: frozenset[str], end: datetime, sources: tuple[str, ...] | None
+) -> Gauges:
+    """With less patience than is had for all."""
+    if _slow.get(place, 0.0) > time.monotonic():
+        return Gauges({}, {place: _TOO_SLOW})
+    try:
+        with _patience(_SECONDS):
+            found = _read(scope, {place: fields}, [end], sources)[end]
+    except REFUSED as error:
+        if _is_timeout(error):
+            _slow[place] = time.monotonic() + _AGAIN
+        raise
+    _slow.pop(place, None)
+    return found
+
+
+@contextmanager
+def _patience(seconds: int) -> Iterator[None]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT setting::integer FROM pg_settings WHERE name = 'statement_timeout'")
+        [(usual,)] = cursor.fetchall()  # milliseconds, 0 for any number of them
+        cursor.execute(_TIMEOUT, [min(usual or 1000 * seconds, 1000 * seconds)])
+        yield
+        cursor.execute(_TIMEOUT, [usual])
+
+
+def _is_timeout(error: Exception) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) == "57014"
+
+
+def _first_line(error: Exception) -> str:
+    return _TOO_SLOW if _is_timeout(error) else str(error).partition("\n")[0][:200]
+
+
+def _joined(one: Gauges, other: Gauges) -> Gauges:
+    return Gauges({**one.totals, **other.totals}, {**one.unread, **other.unread})
+
+
+def _read(
+    scope: Scope, wanted: Wanted, ends: Sequence[datetime], sources: tuple[str, ...] | None
+) -> dict[datetime, Gauges]:
     found: dict[datetime, dict[Place, Totals]] = {end: {} for end in ends}
     since = {organization: _minutes_since(organization) for organization in {place[0] for place in wanted}}
-    gone = {place: _GONE.format(since[place[0]]) for place in wanted
+    gone = {place: _GONE for place in wanted
             if place[1].minutes < DAY and _start(min(ends), place[1]) < since[place[0]]}  # fmt: skip
     there = {place: fields for place, fields in wanted.items() if place not in gone}
     for own in _alike(scope, there, since, min(ends, default=_NEVER)):
         _read_inferences(own, {place: fields for place, fields in there.items() if place[0] in own}, found, sources)
     _read_families(scope, there, found, sources)
     return {end: Gauges(totals, gone) for end, totals in found.items()}
-
-
-def read_apart(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
-               sources: tuple[str, ...] | None = ("live",)) -> dict[datetime, Gauges]:  # fmt: skip
-    """As `read`, window by window, so that one that cannot be read keeps no other from it: asked for, it is `Unread`.
-
-    Raises:
-        DatabaseError: where none could be read, and not for what they hold.
-    """
-    ends = list(minutes)
-    totals: dict[datetime, dict[Place, Totals]] = {end: {} for end in ends}
-    unread: dict[Place, str] = {}
-    away: Exception | None = None
-    for place in sorted(wanted, key=lambda place: (place[1].minutes, place)):  # the quick ones first
-        try:
-            found = read(scope, {place: wanted[place]}, ends, sources=sources)
-        except REFUSED as error:
-            unread[place] = str(error).partition("\n")[0][:200]
-            away = away if isinstance(error, DataError) else error
-        else:
-            for end, gauges in found.items():
-                totals[end] |= gauges.totals
-                unread |= gauges.unread
-    if away is not None and len(unread) == len(wanted):
-        raise away
-    return {end: Gauges(own, unread) for end, own in totals.items()}
 
 
 def _minutes_since(organization: str) -> datetime:

@@ -6,8 +6,9 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from alerts import rule_words, saying
+from alerts.judging import FORGOTTEN
 from alerts.measurements import MOST_GROUPS
-from alerts.recollection import FORGOTTEN, Changed, Judged
+from alerts.recollection import Changed, Judged
 from alerts.recounting import Recount
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Because, Hours, Reading, Standing, breaches

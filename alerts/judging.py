@@ -8,19 +8,33 @@ from typing import NamedTuple, Protocol
 from alerts.definitions import DAY, WEEK
 from alerts.measurements import MOST_GROUPS, NOTHING, Filters, Group, Totals, Wanted, Window
 from alerts.rulebook import Ruled
-from alerts.rules import MINUTE, Reading, Standing, decide
+from alerts.rules import MINUTE, Because, Reading, Standing, decide
 
+FORGOTTEN = "forgotten"  # the state of a group that is not known any more
 _ALONE: tuple[Group, ...] = ((),)
 _LARGER = 2  # so many times, for a group to be given the place of another: those that are about as large take no turns
 
 
 class Judged(NamedTuple):
-    """A group for which something changed with a minute; `after` is None for one that is forgotten, or gives way."""
+    """A group for which something changed with a minute; `after` is None for one that is forgotten, `crowded` for
+    larger ones that take its place.
+    """
 
     group: Group
     before: Standing | None
     after: Standing | None
     reading: Reading
+    crowded: bool = False
+
+    @property
+    def step(self) -> tuple[str, str, Because] | None:
+        """From which state to which, and why; "" before it is known. None where there is nothing to remember."""
+        before = self.before.state if self.before else ""
+        if self.after is None:
+            because: Because = "crowded" if self.crowded else "no_data"
+            return None if self.crowded and before in ("", "ok") else (before, FORGOTTEN, because)
+        after = self.after.state
+        return (before, after, self.after.because) if before != after and (before or after != "ok") else None
 
 
 class Gauges(Protocol):
@@ -57,7 +71,7 @@ def judge(
     condition = rule.condition
     groups, gone = _groups(rule, known, found, at) if rule.by else (_ALONE, ())
     for group in gone:
-        yield Judged(group, known[group], None, found.get(group, NOTHING))
+        yield Judged(group, known[group], None, found.get(group, NOTHING), crowded=True)
     for group in groups:
         before = known.get(group)
         reading = found.get(group, NOTHING)
@@ -81,7 +95,7 @@ def _groups(
             if _gives_way(rule, standing, found.get(group, NOTHING), at)]  # fmt: skip
     gone: dict[Group, None] = {}
     for group, (samples, holder) in zip(fresh[room:], sorted(held)):
-        if found[group].samples <= _LARGER * samples:
+        if found[group].samples <= _LARGER * max(1, samples):
             break
         gone[holder] = None
     return (*(group for group in known if group not in gone), *fresh[: room + len(gone)]), tuple(gone)

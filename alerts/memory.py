@@ -28,7 +28,7 @@ class Memory(Struct):
         """With what was written of these rules."""
         for (rule, group), one in kept.items():
             if one is None:
-                self.known[rule].pop(group, None)
+                self.known.get(rule, {}).pop(group, None)
             else:
                 self.known.setdefault(rule, {})[group] = one
         for each in rules:

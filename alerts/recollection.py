@@ -20,7 +20,6 @@ from alerts.rulebook import Ruled, Unsound
 from alerts.rules import MINUTE, Because
 from alerts.saying import RULE
 
-FORGOTTEN = "forgotten"
 _MOST_VERSIONS = 100  # that are looked back over for when its groups began anew
 _MOST_CHANGES = 50
 _WITHIN = timedelta(hours=1)  # what is judged later than that is left out
@@ -81,7 +80,7 @@ class Changed(Struct, frozen=True):
     """A group's state, and since when it has been that; why, and by which value, where that was noted."""
 
     at: datetime
-    state: str  # one of `rules.State`, or FORGOTTEN
+    state: str  # one of `rules.State`, or `judging.FORGOTTEN`
     because: Because | None = None
     value: float | None = None
     samples: int | None = None

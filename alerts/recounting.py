@@ -10,8 +10,9 @@ from msgspec import Struct, structs
 from alerts import gauging, judging, measurements, rehearsal, simulation, standings
 from alerts.definitions import DAY
 from alerts.gauging import Gauges, Unread
+from alerts.judging import FORGOTTEN
 from alerts.measurements import NOTHING, Group
-from alerts.recollection import FORGOTTEN, Changed, Version
+from alerts.recollection import Changed, Version
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Level, Reading, Standing, State, decide
 from monitoring.store.base import Summary

@@ -93,13 +93,12 @@ def standings(rule: Ruled, minutes: Minutes, before: Mapping[Group, Standing]) -
 
 
 def _change(one: judging.Judged, at: datetime) -> Iterator[Change]:
-    before = one.before.state if one.before else ""
-    after = one.after.state if one.after else "forgotten"
     fired = one.before is not None and one.before.firing
     begins = one.after is not None and one.after.told == at
     over = fired and not (one.after is not None and one.after.firing)
-    if begins or (before != after and (before or after != "ok")):
-        because = one.after.because if one.after else "no_data"
+    if begins or one.step:
+        same = one.after.state if one.after else ""
+        before, after, because = one.step or (same, same, one.after.because if one.after else "")
         yield Change(group=one.group, at=at, before=before, after=after, because=because, value=one.reading.value,
                      samples=one.reading.samples, told=begins or over)  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from alerts.definitions import Aggregation, Change, Definition
+from alerts.measurements import MOST_GROUPS
 from alerts.rules import Condition, Standing
 from alerts.saying import span
 
@@ -51,6 +52,7 @@ BECAUSES: Mapping[str, str] = {
     "few": "there are too few samples to judge",
     "no_data": "nothing was measured",
     "hours": "the value is beyond a threshold, and outside its active hours nothing begins",
+    "crowded": f"larger groups took its place among the {MOST_GROUPS} that are judged",
 }
 _NO_VALUE = "no value could be made of what was measured"
 _LESS = "the value is no longer critical, and it is kept so for a while"

@@ -101,9 +101,10 @@ def enabled() -> Book:
             rules.append(same.get((row[0], row[4])) or _ruled(row))
         except Exception as error:
             broken[row[1], row[0]] = f"It cannot be read: {str(error) or type(error).__name__}."[:300]
+    book = Book(rules, broken, tokens)
     _known.clear()
-    _known[tokens] = Book(rules, broken, tokens)
-    return _known[tokens]
+    _known[tokens] = book
+    return book
 
 
 def is_still_so(book: Book, organization: str) -> bool:

@@ -25,6 +25,7 @@ Because = Literal[
     "few",  # too few samples to judge
     "no_data",  # nothing was measured
     "hours",  # outside its active hours nothing begins
+    "crowded",  # larger groups took its place among those that are judged
 ]
 LEVELS: Mapping[Level, int] = {"": 0, "warning": 1, "critical": 2}
 MINUTE = timedelta(minutes=1)

@@ -1,6 +1,7 @@
 """What the heartbeat asks of alerts."""
 
-from datetime import timedelta
+import threading
+from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.utils import timezone
@@ -10,6 +11,7 @@ from alerts.dispatching import Dispatcher
 from bedrock import slots
 
 EVERY = timedelta(seconds=10)
+_judging = threading.Lock()
 _MISSED_SLOTS = 4  # after which a worker judges by itself
 _HELPERS, _HELP_SECONDS = 4, 8.0  # threads, seconds
 # Slots of half a minute: two beats that are a minute apart never fall into one, however late a worker comes to them.
@@ -42,11 +44,19 @@ def tend() -> None:
 def evaluate() -> None:
     """Give new organizations their rules, and judge every rule for the minutes that are over; once a slot.
 
-    A slot in which that failed is given back.
+    A slot in which that failed is given back. One at a time in a process: one that takes long is not to fill it.
     """
     now = timezone.now()
-    if not slots.claim("evaluate", now=now, every=evaluation.EVERY):
+    if not _judging.acquire(blocking=False):
         return
+    try:
+        if slots.claim("evaluate", now=now, every=evaluation.EVERY):
+            _evaluate(now)
+    finally:
+        _judging.release()
+
+
+def _evaluate(now: datetime) -> None:
     try:
         seeding.seed(now)
         evaluation.evaluate(deliveries.clock())

@@ -1,6 +1,6 @@
 """Minutes that are judged in turn, of rules that stand as is remembered: what changes with them."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -45,40 +45,62 @@ def take(
     turn = Turn({}, [], {})
     found: dict[Window, Sequence[Totals]] = {}
     for rule in rules:
+        stood = known.get(rule.id, {})
         try:
             if not (rule.key in resting and _stays_fine(rule, minutes, gauges, found)):
-                _judge(turn, rule, known.get(rule.id, {}), minutes, gauges, gap=gap)
-        except Unread as error:
-            turn.without(rule.id, f"Its data cannot be read. {error}")
+                _Rule(turn, rule, stood).judge(minutes, gauges, gap=gap)
         except Exception as error:
             log.warning("a rule cannot be judged", rule=str(rule.id), reason=type(error).__name__, exc_info=True)
             turn.without(rule.id, f"It could not be judged: {type(error).__name__}.")
+            _Rule(turn, rule, stood).begin_anew(minutes[-1])
     return turn
 
 
-def _judge(
-    turn: Turn, rule: Ruled, before: Mapping[Group, Kept], minutes: Sequence[datetime],
-    gauges: Mapping[datetime, Gauges], *, gap: bool,
-) -> None:  # fmt: skip
-    standing = {group: one.standing for group, one in before.items()}
-    judged = list(_after_gap(before, minutes[0])) if gap else []
-    for at in (None, *minutes):
-        for one in judged if at is None else judging.judge(rule, standing, judging.read(rule, gauges[at]), at):
-            kept = before.get(one.group)
-            after = None if one.after is None else Kept(one.after, kept.alert if kept else None)
-            turn.changes[rule.id, one.group] = Change(rule, one.group, kept, after, one.reading)
-            if one.after is None:
-                del standing[one.group]
+class _Rule:
+    """A rule whose minutes are judged one after the other."""
+
+    def __init__(self, turn: Turn, rule: Ruled, stood: Mapping[Group, Kept]) -> None:
+        self._turn, self._rule, self._stood = turn, rule, stood
+        self._standing = {group: one.standing for group, one in stood.items()}
+
+    def judge(self, minutes: Sequence[datetime], gauges: Mapping[datetime, Gauges], *, gap: bool) -> None:
+        """What cannot be read of a minute is left out of it; the rule has failed where that is the last one."""
+        if gap:
+            self.begin_anew(minutes[0])
+        for at in minutes:
+            try:
+                readings = judging.read(self._rule, gauges[at])
+            except Unread as error:
+                self._turn.failed[self._rule.id] = f"Its data cannot be read. {error}"
+                self.begin_anew(at)
             else:
-                standing[one.group] = one.after
-            turn.noted.extend(_transition(rule, one, at or minutes[0]))
+                self._turn.failed.pop(self._rule.id, None)
+                for one in judging.judge(self._rule, self._standing, readings, at):
+                    self._note(one, at)
 
+    def begin_anew(self, at: datetime) -> None:
+        """With what only waits, since nobody knows how it was meanwhile."""
+        for group, standing in list(self._standing.items()):
+            after = unwatched(standing, at)
+            if after is not standing:
+                self._note(judging.Judged(group, standing, after, NOTHING), at)
 
-def _after_gap(before: Mapping[Group, Kept], at: datetime) -> Iterator[judging.Judged]:
-    for group, kept in before.items():
-        after = unwatched(kept.standing, at)
-        if after is not kept.standing:
-            yield judging.Judged(group, kept.standing, after, NOTHING)
+    def _note(self, one: judging.Judged, at: datetime) -> None:
+        key, kept = (self._rule.id, one.group), self._stood.get(one.group)
+        if one.after is None:
+            del self._standing[one.group]
+        else:
+            self._standing[one.group] = one.after
+        after = None if one.after is None else Kept(one.after, kept.alert if kept else None)
+        self._turn.changes[key] = Change(self._rule, one.group, kept, after, one.reading)
+        if kept is None and after is None:  # it came and went meanwhile
+            del self._turn.changes[key]
+        if one.step:
+            before, state, because = one.step
+            self._turn.noted.append(Transition(
+                rule_id=self._rule.id, version=self._rule.version, group_values=one.group, at=at, before=before,
+                after=state, because=because, value=one.reading.value, samples=one.reading.samples,
+            ))  # fmt: skip
 
 
 def _stays_fine(
@@ -90,16 +112,9 @@ def _stays_fine(
         return False
     totals = found.get(window)
     if totals is None:
-        totals = found[window] = [gauges[at].whole(rule.organization, window) for at in minutes]
+        try:
+            totals = [gauges[at].whole(rule.organization, window) for at in minutes]
+        except Unread:
+            return False
+        found[window] = totals
     return all(map(glance, totals))
-
-
-def _transition(rule: Ruled, one: judging.Judged, at: datetime) -> Iterator[Transition]:
-    before = one.before.state if one.before else ""
-    after = one.after.state if one.after else "forgotten"
-    if before != after and (before or after != "ok"):
-        because = one.after.because if one.after else "no_data"
-        yield Transition(
-            rule_id=rule.id, version=rule.version, group_values=one.group, at=at, before=before, after=after,
-            because=because, value=one.reading.value, samples=one.reading.samples,
-        )  # fmt: skip

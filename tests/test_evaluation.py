@@ -221,7 +221,7 @@ class TestAnAlert:
         judge(1)
         judge(4)
         assert transitions(rule) == [(1, ("a",), "", "warning"), (2, ("a",), "warning", "ok"),
-                                     (3, ("a",), "ok", "forgotten"), (3, ("b",), "", "warning")]  # fmt: skip
+                                     (3, ("b",), "", "warning")]  # fmt: skip
         assert [(one.model_name, one.status, one.resolve_note) for one in alerts()] == [
             ("a", "resolved", "It is 3 inferences."), ("b", "firing", "")]  # fmt: skip
         [ruled] = rulebook.enabled().rules
@@ -681,7 +681,7 @@ class TestOrganizations:
         calls(2, 6)
         calls(2, 6, organization=OTHER)
         with monkeypatch.context() as patch:
-            failing(patch, gauging, "read", lambda _, wanted, *__, **___: any(one[0] == OTHER for one in wanted))
+            failing(patch, gauging, "_read", lambda _, wanted, *__: any(one[0] == OTHER for one in wanted))
             assert judge(2).failed == 1
         assert (transitions(mine), transitions(theirs)) == ([(2, ALONE, "ok", "warning")], [])
         judge(3)

@@ -2,12 +2,13 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from alerts import enacting, evaluation, gauging, judging, standings, tasks
 from alerts.evaluations import Run
@@ -85,6 +86,87 @@ class TestDataThatCannotBeRead:
         assert judging.read(unsaved(about()), gauges)[ALONE].value == 1
         with pytest.raises(Unread, match="out of range"):
             judging.read(rule, gauges)
+
+    def test_cost_no_other_minute(self) -> None:
+        """Also not where ten minutes are caught up with at once."""
+        rule = make(about(BALANCE, "avg"))
+        judge(1)
+        store(samples=[sample(5, 9, BALANCE), sample(7, 1, BALANCE)])
+        store(samples=[sample(9, 1.7e308, BALANCE, seconds=second, place=str(second)) for second in (0, 1)])
+        judge(9)
+        assert transitions(rule) == [(5, ALONE, "ok", "warning"), (6, ALONE, "warning", "ok")]
+        assert the(rule).error
+        store(samples=[sample(10, 1, BALANCE)])
+        judge(10)
+        assert the(rule).error == ""
+
+    def test_are_no_reason_to_begin(self) -> None:
+        rule = make(about(BALANCE, "avg", hold=30))
+        for minute in range(1, 42):
+            values = [9.0] if minute in (1, 41) else [1.7e308] * 2
+            store(
+                samples=[
+                    sample(minute, value, BALANCE, place=f"{minute} {place}") for place, value in enumerate(values)
+                ]
+            )
+        judge_each(1, 3)
+        assert transitions(rule) == [(1, ALONE, "", "pending"), (2, ALONE, "pending", "ok")]
+        judge(41)
+        assert groups(rule) == {ALONE: "pending"}
+
+
+class TestSlowWindows:
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The longest of the windows that are read at once, in minutes; those of two days do not end in time."""
+        found: list[int] = []
+        real = gauging._read
+
+        def read(scope: Any, wanted: Any, *rest: Any) -> Any:
+            found.append(max((window.minutes for _, window in wanted), default=0))
+            if found[-1] > 1440:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL statement_timeout = '20ms'")
+                    cursor.execute("SELECT pg_sleep(2)")
+            return real(scope, wanted, *rest)
+
+        monkeypatch.setattr(gauging, "_slow", {})
+        monkeypatch.setattr(gauging, "_read", read)
+        return found
+
+    def test_put_their_rule_into_error_and_are_not_asked_for_again_soon(
+        self, asked: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow, quick = make(about(window=2880), name="slow"), make(name="quick")
+        calls(1, 6)
+        assert judge(1).failed == 1
+        assert asked == [2880, 2880, 1, 2880]  # all together, those of the organization, each by itself
+        assert (the(slow).error, groups(quick)) == (f"Its data cannot be read. {gauging._TOO_SLOW}", {ALONE: "warning"})
+        del asked[:]
+        judge_each(2, 3)
+        assert asked == [1, 1]
+        later = time.monotonic() + 601
+        monkeypatch.setattr(gauging.time, "monotonic", lambda: later)
+        judge(4)
+        assert asked == [1, 1, 1, 2880]
+        assert [one.alert_type for one in alerts()].count("rule_failed") == 1
+
+    def test_that_are_quick_again_are_read_as_all_are(self, asked: list[int]) -> None:
+        rule = make(about(window=1440))
+        gauging._slow[OWN, unsaved(about(window=1440)).windows[0]] = 0.0
+        judge(1)
+        assert (the(rule).error, gauging._slow) == ("", {})
+        judge(2)
+        assert asked == [0, 1440, 1440]
+
+    def test_the_only_one_is_told_of_too(self, asked: list[int]) -> None:
+        slow = make(about(window=2880))
+        assert (judge(1).failed, bool(the(slow).error)) == (1, True)
+
+    def test_where_all_of_many_are_it_is_the_database(self, asked: list[int]) -> None:
+        rules = [make(about(window=2880 + number), name=f"of {number}") for number in range(3)]
+        assert judge(1).failed == 3
+        assert ([the(rule).error for rule in rules], gauging._slow) == ([""] * 3, {})
 
 
 class TestWhatCannotBeWritten:
@@ -179,6 +261,36 @@ class TestOthers:
             done.set()
         judge(2)
         assert groups(rule) == {ALONE: "warning"}
+
+    def test_no_minute_is_lost_to_somebody_who_gives_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = make()
+        judge(1)
+        calls(5, 6)
+        real, held = standings.hold, [None]
+        monkeypatch.setattr(standings, "hold", lambda *given, **named: held.pop() if held else real(*given, **named))
+        judge(25)
+        judge(25)
+        assert transitions(rule) == [(5, ALONE, "ok", "warning"), (6, ALONE, "warning", "ok")]
+
+
+class TestGroupsThatGiveWay:
+    def test_hold_nobody_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(judging, "MOST_GROUPS", 2)
+        make(about(by=("model",)), name="crowded")
+        healthy = make(name="healthy")
+        for minute, names in ((1, "ab"), (2, "cd"), (3, "ef")):
+            store([one_call(minute, model=name) for name in names for _ in range(4 * minute)])
+        assert judge(3).failed == 0
+        assert groups(healthy) == {ALONE: "warning"}
+
+    def test_take_no_turns_and_leave_no_trail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(judging, "MOST_GROUPS", 2)
+        rule = make(about(by=("model",)))
+        for minute, names in ((1, "aab"), (2, "cdd"), (3, "eee")):
+            store([one_call(minute, model=name) for name in names])
+            judge(minute)
+        assert set(groups(rule)) == {("b",), ("e",)}
+        assert transitions(rule) == []
 
 
 class TestWhileNobodyAsks:

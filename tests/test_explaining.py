@@ -874,7 +874,7 @@ class TestHowItStood:
         store([one_call(2, model="a"), *[one_call(2, model="b")] * 4])
         judge(2)
         answer = asked(rule, 2, "a")
-        assert answer.verdict == "It was silent: larger groups took its place among the 200 that are judged."
+        assert answer.verdict == "It was silent: the rule has more groups than the 200 that are judged."
 
     def test_is_judged_again_of_the_asked_group_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = make(about(by=("model",), hold=2))

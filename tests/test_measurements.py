@@ -243,7 +243,7 @@ class TestGroups:
             ({"a": 10, "b": 30}, {"c": 60, "d": 100}, "bd"),
             ({"a": 10, "b": 30}, {"c": 61, "d": 100}, "cd"),
             ({"a": 10, "b": 30}, {"c": 61, "d": 100, "e": 400, "f": 401}, "ef"),
-            ({"a": 0, "b": 0}, {"c": 0, "d": 1}, "bd"),
+            ({"a": 0, "b": 0}, {"c": 2, "d": 3}, "bd"),
             ({"a": 10, "B": 1}, {"c": 25, "d": 90}, "Bd"),
             ({"a": 1}, {"c": 2, "d": 3, "e": 4}, "de"),
             ({"a": 1, "b": 1}, {}, "ab"),
@@ -262,7 +262,7 @@ class TestGroups:
         assert self.kept({"a": few}, {"a": 1, "b": 50}, most=1, least=9 * (no_data != "zero"), no_data=no_data) == "b"
         silent = Standing(because="no_data", since=at(0), silent=at(0))
         kept = "a" if no_data == "alert" else "b"  # what is to be told of yet
-        assert self.kept({"a": silent}, {"b": 1}, most=1, no_data=no_data) == kept
+        assert self.kept({"a": silent}, {"b": 3}, most=1, no_data=no_data) == kept
 
     @pytest.mark.parametrize("state", ["pending", "warning", "critical", "no_data"])
     def test_that_wait_or_fire_do_not(self, state: State) -> None:
@@ -277,7 +277,7 @@ class TestGroups:
         for hours, kept in ((23, "a"), (24, "b")):
             silent = at(1) - timedelta(hours=hours)
             standing = Standing(state="warning", level="warning", because="no_data", since=at(0), silent=silent)
-            assert self.kept({"a": standing}, {"b": 1}, most=1, no_data="keep") == kept
+            assert self.kept({"a": standing}, {"b": 3}, most=1, no_data="keep") == kept
             assert self.kept({"A": standing}, {"A": 1, "b": 50}, most=1, no_data="keep") == "A"
 
     def test_without_any_there_is_one(self) -> None:

@@ -23,7 +23,7 @@ import pytest
 from django.db import connection, transaction
 
 from bedrock import identifiers
-from monitoring.store.base import Inference, Query
+from monitoring.store.base import Inference, Query, Summary
 from monitoring.store.postgres import PostgresStore
 from organizations.scope import Scope
 from tests import crash_writer
@@ -158,7 +158,7 @@ def check_totals(names: list[str] | set[str]) -> None:
         for one in batch(name):
             groups.setdefault((one.organization, one.model), []).append(one)
     expected = {group: summed(rows) for group, rows in groups.items()}
-    query = Query(**EVERYTHING, by=("organization_id", "model"))
+    query = Query(**EVERYTHING, by=("organization_id", "model"), fields=frozenset(Summary.__struct_fields__))
     assert PostgresStore().totals(SCOPE, [query])[0] == expected
 
 
