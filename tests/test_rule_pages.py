@@ -144,15 +144,15 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
 
 def slow(monkeypatch: pytest.MonkeyPatch, window: int) -> list[int]:
     """The store gives up on windows of so many minutes; which were asked for, each time."""
-    real, asked = gauging.read, []
+    real, asked = gauging._read, []
 
-    def read(scope: Any, wanted: Any, minutes: Any, **more: Any) -> Any:
+    def read(scope: Any, wanted: Any, *rest: Any) -> Any:
         asked.append(len(wanted))
         if any(each.minutes == window for _, each in wanted):
             raise DatabaseError
-        return real(scope, wanted, minutes, **more)
+        return real(scope, wanted, *rest)
 
-    monkeypatch.setattr(gauging, "read", read)
+    monkeypatch.setattr(gauging, "_read", read)
     return asked
 
 
@@ -221,14 +221,14 @@ class TestOneAmongMany:
 
     def test_whose_past_takes_too_long_has_a_value_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls(2, 6)
-        real = gauging.read
+        real = gauging._read
 
-        def read(scope: Any, wanted: Any, minutes: Any, **more: Any) -> Any:
-            if len(minutes) > 1:
+        def read(scope: Any, wanted: Any, minutes: Any, *rest: Any) -> Any:
+            if minutes != [at(2)]:
                 raise DatabaseError
-            return real(scope, wanted, minutes, **more)
+            return real(scope, wanted, minutes, *rest)
 
-        monkeypatch.setattr(gauging, "read", read)
+        monkeypatch.setattr(gauging, "_read", read)
         rule = ruling.unsaved()
         assert rule_states.measure([rule], at(2)) == {rule.id: Measured(6.0, (), [6.0])}
 
