@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from alerts.definitions import DAY
-from alerts.measurements import Filters, Group, Totals, Wanted, Window, folded
+from alerts.measurements import Filters, Group, Place, Totals, Wanted, Window, folded
 from alerts.rules import MINUTE
 from monitoring.store import current_store, retention
 from monitoring.store.base import Query
@@ -20,14 +20,12 @@ from monitoring.store.samples import Trace
 from monitoring.store.windows import HOUR, ceil
 from organizations.scope import Scope
 
-Place = tuple[str, Window]  # a window of an organization
 REFUSED = (DatabaseError, InterfaceError)
 _GONE = "It looks back to a time of which minutes are not kept any more."
 _TOO_SLOW = "It takes too long, and is tried again after ten minutes."
 _TIMEOUT = "SELECT set_config('statement_timeout', %s::text, true)"
 _SECONDS, _AGAIN = 10, 600.0  # that a window may take by itself; after which a slow one is tried again
 _MOST_LATE = 2  # windows; where more are and none can be read, it is the database that is slow
-_NEVER = datetime.max.replace(tzinfo=UTC)
 _ALL = 36_500 * 86_400  # seconds: a step in which everything falls, so that a window is one total
 
 
@@ -87,9 +85,10 @@ def read_apart(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
     Raises:
         DatabaseError: where none could be read, and that is not because of what was asked for.
     """
+    known = set(_slow)
     found: dict[datetime, Gauges] = {}
     away: list[Exception] = []
-    late: set[Place] = set()
+    late: set[Place] = set()  # that are found to be slow now
     read = 0
     for end in minutes:
         found[end] = Gauges({}, {})
@@ -100,7 +99,7 @@ def read_apart(scope: Scope, wanted: Wanted, minutes: Iterable[datetime], *,
             except REFUSED as error:
                 one = Gauges({}, {place: _first_line(error)})
                 if _is_timeout(error):
-                    late.add(place)
+                    late |= {place} - known
                 elif not isinstance(error, DataError):
                     away.append(error)
             found[end] = _joined(found[end], one)
@@ -158,19 +157,20 @@ def _read(
     scope: Scope, wanted: Wanted, ends: Sequence[datetime], sources: tuple[str, ...] | None
 ) -> dict[datetime, Gauges]:
     found: dict[datetime, dict[Place, Totals]] = {end: {} for end in ends}
-    since = {organization: _minutes_since(organization) for organization in {place[0] for place in wanted}}
+    first, now = min(ends), timezone.now()
+    since = {organization: minutes_since(organization, now) for organization in {place[0] for place in wanted}}
     gone = {place: _GONE for place in wanted
-            if place[1].minutes < DAY and _start(min(ends), place[1]) < since[place[0]]}  # fmt: skip
+            if place[1].minutes < DAY and _start(first, place[1]) < since[place[0]]}  # fmt: skip
     there = {place: fields for place, fields in wanted.items() if place not in gone}
-    for own in _alike(scope, there, since, min(ends, default=_NEVER)):
+    for own in _alike(scope, there, since, first):
         _read_inferences(own, {place: fields for place, fields in there.items() if place[0] in own}, found, sources)
     _read_families(scope, there, found, sources)
     return {end: Gauges(totals, gone) for end, totals in found.items()}
 
 
-def _minutes_since(organization: str) -> datetime:
-    """From when on windows are exact to the minute."""
-    return ceil(retention.of(organization).minutes_since(timezone.now()), HOUR)
+def minutes_since(organization: str, now: datetime) -> datetime:
+    """From when on windows are exact to the minute: rollups of before are of hours, of which each is one whole."""
+    return ceil(retention.of(organization).minutes_since(now), HOUR)
 
 
 def _alike(scope: Scope, wanted: Wanted, since: Mapping[str, datetime], end: datetime) -> Iterator[Scope]:

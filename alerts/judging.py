@@ -6,7 +6,7 @@ from heapq import nsmallest
 from typing import NamedTuple, Protocol
 
 from alerts.definitions import DAY, WEEK
-from alerts.measurements import MOST_GROUPS, NOTHING, Filters, Group, Totals, Wanted, Window
+from alerts.measurements import MOST_GROUPS, NOTHING, Filters, Group, Place, Totals, Wanted, Window
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Because, Reading, Standing, decide
 
@@ -51,7 +51,7 @@ def wanted(rules: Iterable[Ruled]) -> Wanted:
 
 def together(many: Iterable[Wanted]) -> Wanted:
     """All that any of them wants."""
-    found: dict[tuple[str, Window], frozenset[str]] = {}
+    found: dict[Place, frozenset[str]] = {}
     for wanted in many:
         for key, fields in wanted.items():
             found[key] = found.get(key, fields) | fields

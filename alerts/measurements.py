@@ -37,8 +37,8 @@ class Window(NamedTuple):
     back: int = 0
 
 
-# Windows of organizations that are to be read, and what of the summaries is: adding up all of it takes long.
-Wanted = Mapping[tuple[str, Window], frozenset[str]]
+Place = tuple[str, Window]  # a window of an organization
+Wanted = Mapping[Place, frozenset[str]]  # what is to be read, and what of its summaries: to add up all of it takes long
 Total = Summary | Span
 Totals = Mapping[Group, Total]  # of a window, by the values of its `dims`; folded, by those of the rule's `by`
 Read = Callable[[Sequence[Totals]], dict[Group, Reading]]  # given the folded totals of a rule's windows, in their order

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from django import forms
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -67,8 +68,25 @@ class VerbsAdmin(ScopedAdmin):
         slugs = organizations_of(request, self.writers)
         return dict(Organization.objects.filter(slug__in=slugs).order_by("name").values_list("slug", "name"))
 
+    def organization_for(self, request: HttpRequest, title: str, words: str) -> Organization | HttpResponse:
+        """That in which a row is to be added: the one that the address names, the only one, or a page that asks.
+
+        Raises:
+            PermissionDenied: for somebody who may add none.
+            Http404: for an organization in which they may not.
+        """
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        own = self.own(request)
+        asked = request.GET.get("organization", "")
+        if asked and asked not in own:
+            raise Http404("There is no such organization.")
+        if not asked and len(own) > 1:
+            return self.page(request, "organizations", title, organizations=own.items(), words=words)
+        return Organization.objects.get(pk=asked or next(iter(own)))
+
     def page(self, request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
-        """A page of this kind of row, from its own folder of templates."""
+        """A page of this kind of row, from its own folder of templates or from that of all kinds."""
         whole = {
             **self.admin_site.each_context(request),
             "title": title,
@@ -76,7 +94,8 @@ class VerbsAdmin(ScopedAdmin):
             "preserved_filters": self.get_preserved_filters(request),
             **context,
         }
-        return TemplateResponse(request, f"admin/alerts/{self.opts.model_name}/{template}.html", whole)
+        places = [f"admin/alerts/{folder}{template}.html" for folder in (f"{self.opts.model_name}/", "")]
+        return TemplateResponse(request, places, whole)
 
 
 def done(form: forms.Form, verb: Callable[[], Made]) -> Made | None:

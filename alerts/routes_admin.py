@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -75,18 +75,13 @@ class RouteAdmin(VerbsAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Of one organization, which comes first where there are several; an address may fill the form in."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        own = self.own(request)
-        asked = request.GET.get("organization", "")
-        if asked and asked not in own:
-            raise Http404("There is no such organization.")
-        if not asked and len(own) > 1:
-            return self.page(request, "organizations", "Add a route", organizations=own.items())
+        words = "A route leads from its alerts to its channels."
+        chosen = self.organization_for(request, "Add a route", words)
+        if isinstance(chosen, HttpResponse):
+            return chosen
         given = {name: request.GET.getlist(name) if name == "severities" else request.GET[name][:1000]
                  for name in _PREFILLED if name in request.GET}  # fmt: skip
-        organization = Organization.objects.get(pk=asked or next(iter(own)))
-        return self._edit(request, organization, None, initial=given)
+        return self._edit(request, chosen, None, initial=given)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

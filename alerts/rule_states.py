@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 import structlog
 from django.db import connection
 from msgspec import Struct
@@ -117,17 +116,9 @@ def _counts(rules: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     return found
 
 
-def definition_of(rule: AlertRule) -> Definition | None:
-    """None for one that nobody can read; what is read need not be sound."""
-    try:
-        return msgspec.convert(rule.definition, Definition)
-    except msgspec.MsgspecError:
-        return None
-
-
 def read(rule: AlertRule) -> Ruled | None:
     """None for one that cannot be judged."""
-    definition = definition_of(rule)
+    definition = rulebook.definition_of(rule)
     if definition is None:
         return None
     try:

@@ -174,7 +174,7 @@ def change(
         Unsound: as for `create`; for a version that is not the newest any more.
     """
     _demand(rule.organization_id, name, definition, rule.pk)
-    before = _definition(rule)
+    before = definition_of(rule)
     if begins_anew(before, definition):
         _start_over(rule, now, "The rule is about something else now.")
         if rule.state == "on":
@@ -198,15 +198,15 @@ def switch(*, rule: AlertRule, state: str, now: datetime, by: str) -> None:
         return
     if state != "on":
         _start_over(rule, now, f"The rule was {state}.")
-    elif (definition := _definition(rule)) is not None:
+    elif (definition := definition_of(rule)) is not None:
         _begin(rule.pk, rule.organization_id, definition.offset, now)
     before = rule.state
     _write(rule, now, by, state=state, error="", error_at=None)
     _audit("switched", rule.organization_id, rule.pk, rule.name, {"state": [before, state]})
 
 
-def _definition(rule: AlertRule) -> Definition | None:
-    """None for one that nobody can read."""
+def definition_of(rule: AlertRule) -> Definition | None:
+    """None for one that nobody can read; what is read need not be sound."""
     try:
         return msgspec.convert(rule.definition, Definition)
     except msgspec.MsgspecError:

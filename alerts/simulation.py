@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from alerts import judging
+from alerts import gauging, judging
 from alerts.measurements import Filters, Group, Total, Totals, Window, folded, joined
 from alerts.rehearsal import Minutes
 from alerts.rolling import Rolling
 from alerts.rulebook import Ruled
 from alerts.rules import MINUTE, Reading
-from monitoring.store import current_store, retention
+from monitoring.store import current_store
 from monitoring.store.base import Query
 from monitoring.store.samples import Trace
-from monitoring.store.windows import HOUR, ceil
 from organizations.scope import Scope
 
 _STEP = 60
@@ -66,7 +65,7 @@ def known_since(rule: Ruled, now: datetime) -> datetime:
     """The start of the first minute that can be judged: all of its windows hold minutes. Older rollups are of hours,
     and each would fall into one minute.
     """
-    kept = ceil(retention.of(rule.organization).minutes_since(now), HOUR)
+    kept = gauging.minutes_since(rule.organization, now)
     return kept + (max(window.minutes + window.back for window in rule.windows) - 1) * MINUTE
 
 

@@ -5,14 +5,14 @@ from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
 from alerts import rule_desk, rule_offers, rule_replays, rule_states, rulebook
 from alerts.definitions import Definition
 from alerts.models import AlertRule
+from alerts.pages import done
 from alerts.rule_desk import ACTS
 from alerts.rule_forms import BLANK, DIVISORS, FAMILIES, ZONES, RuleForm
 from alerts.rule_replays import DAYS, USUAL_DAYS, Replay
@@ -30,15 +30,9 @@ class WritingAdmin(WhyAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Of one organization, which comes first where there are several; an address may fill the form in."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        own = self.own(request)
-        asked = request.GET.get("organization", "")
-        if asked and asked not in own:
-            raise Http404("There is no such organization.")
-        if not asked and len(own) > 1:
-            return self.page(request, "organizations", "Add a rule", organizations=own.items())
-        return self._edit(request, Organization.objects.get(pk=asked or next(iter(own))), None)
+        words = "A rule judges its data, and its alerts are that organization's."
+        chosen = self.organization_for(request, "Add a rule", words)
+        return chosen if isinstance(chosen, HttpResponse) else self._edit(request, chosen, None)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -58,7 +52,7 @@ class WritingAdmin(WhyAdmin):
     def _edit(self, request: HttpRequest, organization: Organization, rule: AlertRule | None) -> HttpResponse:
         now = timezone.now()
         may = rule is None or (rule.state != "retired" and self.has_change_permission(request, rule))
-        saved = rule_states.definition_of(rule) if rule else None
+        saved = rulebook.definition_of(rule) if rule else None
         form, replay = self._form(request, organization, rule, saved) if may else None, None
         if form and form.is_bound and {"simulate", "take"} & request.POST.keys():
             sound = rule is not None and rule_states.read(rule) is not None
@@ -146,12 +140,9 @@ class WritingAdmin(WhyAdmin):
 def _done(form: RuleForm, verb: Callable[[], Made]) -> Made | None:
     """What the verb gives; None where it would not, which then stands at the field that it is about."""
     try:
-        with transaction.atomic():
-            return verb()
+        return done(form, verb)
     except Unsound as unsound:
         form.tell(unsound.problems)
-    except IntegrityError:  # somebody was quicker
-        form.add_error("name", "The name is taken.")
     return None
 
 

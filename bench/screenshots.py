@@ -4,9 +4,8 @@
     python -m bench.screenshots --readme
 
 Starts a cockpit of its own with a month of demo data and channels that fail as they may, signs in, and takes each page
-whole. Pages that are wider than
-their screen, answer with an unexpected status or whose scripts fail are told at the end. `--only` takes the pages
-whose name holds that word. `--readme` makes docs/images/dashboards.png instead.
+whole. Pages that are wider than their screen, answer with an unexpected status or whose scripts fail are told at the
+end. `--only` takes the pages whose name holds that word. `--readme` makes docs/images/dashboards.png instead.
 """
 
 import argparse

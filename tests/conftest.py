@@ -24,7 +24,7 @@ from organizations.access import key_ring
 from organizations.database_roles import roles_sql
 from organizations.models import Membership, User
 from organizations.scope import Scope
-from tests import servers
+from tests import ruling, servers
 from tests.channels import LOCAL, OTHER, OWN
 from tests.flows import traces
 
@@ -210,6 +210,14 @@ def operator(people: dict[str, User]) -> Client:
     client = Client()
     client.force_login(people["operator"])
     return client
+
+
+@pytest.fixture
+def nothing_remembered(database: str) -> Iterator[None]:
+    """The database, and evaluations that remember nothing."""
+    ruling.forget()
+    yield
+    ruling.forget()
 
 
 @pytest.fixture

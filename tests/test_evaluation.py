@@ -1,7 +1,7 @@
 """Rules over stored data: each minute judged once, by whoever comes; alerts, notices and standings in one step."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from datetime import timedelta
@@ -25,7 +25,6 @@ from tests.ruling import (
     at,
     calls,
     change,
-    forget,
     groups,
     grown,
     judge,
@@ -47,12 +46,7 @@ ALONE = ()
 FAILING = about("errors", "ratio", per="inferences", warning=0.1, critical=0.5)
 
 
-@pytest.fixture(autouse=True)
-def ground(database: str) -> Iterator[None]:
-    """Every test has the database, and evaluations that remember nothing."""
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 def rows(table: str) -> int:

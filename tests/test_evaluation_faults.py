@@ -24,7 +24,6 @@ from tests.ruling import (
     at,
     calls,
     change,
-    forget,
     groups,
     grown,
     judge,
@@ -46,12 +45,10 @@ WEEK = 7 * 24 * 60
 
 
 @pytest.fixture(autouse=True)
-def ground(database: str) -> Iterator[None]:
-    """Every test has the database, and evaluations that remember nothing."""
-    forget()
+def ground(nothing_remembered: None) -> Iterator[None]:
+    """Nor is it remembered how long minutes are kept."""
     retention.forget()
     yield
-    forget()
     retention.forget()
 
 
@@ -158,6 +155,19 @@ class TestSlowWindows:
         assert (the(rule).error, gauging._slow) == ("", {})
         judge(2)
         assert asked == [0, 1440, 1440]
+
+    def test_many_that_are_known_for_it_stay_so(self, asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        """When they are tried again none of them can be read, and the database is well all the same."""
+        slow = [make(about(window=2880 + number), name=f"of {number}") for number in range(3)]
+        quick = make(name="quick")
+        assert judge(1).failed == 3
+        later = time.monotonic() + 601
+        monkeypatch.setattr(gauging.time, "monotonic", lambda: later)
+        calls(2, 6)
+        assert judge(2).failed == 3
+        assert ([bool(the(rule).error) for rule in slow], len(gauging._slow)) == ([True] * 3, 3)
+        assert groups(quick) == {ALONE: "warning"}
+        assert asked.count(1) == 2  # the quick one once a minute
 
     def test_the_only_one_is_told_of_too(self, asked: list[int]) -> None:
         slow = make(about(window=2880))

@@ -1,7 +1,7 @@
 """Why a rule was silent, or why it fired: every reason there is, by its name, in the answer and on the page."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any, NamedTuple
@@ -35,7 +35,6 @@ from tests.ruling import (
     at,
     calls,
     change,
-    forget,
     judge,
     judge_each,
     make,
@@ -53,12 +52,7 @@ Asked = tuple[UUID, float, tuple[str, ...]]
 HOSTILE = "<script>window.__xss=1</script>\"><img src=x onerror='window.__xss=1'>"
 
 
-@pytest.fixture(autouse=True)
-def ground(database: str) -> Iterator[None]:
-    """Every test has the database, and evaluations that remember nothing."""
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 def then(minute: float) -> datetime:
